@@ -1,0 +1,44 @@
+# Every target sets up what it needs in .venv, from the lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.set-up
+
+.PHONY: demo test quick check bench docs format lock clean
+
+demo: $(SETUP)  ## set up, then distil the bundled task four ways and open the comparison
+	$(BIN)/understudy demo
+
+test: $(SETUP)  ## set up, then run all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+quick: $(SETUP)  ## the tests that take no more than seconds
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: $(SETUP)  ## lint, format, types, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python scripts/docs.py --check
+
+docs: $(SETUP)  ## write the pages that are made from the code
+	$(BIN)/python scripts/docs.py
+
+bench: $(SETUP)  ## every benchmark, each in under a minute
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
+
+format: $(SETUP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(SETUP)  ## write requirements.lock from what is installed in .venv
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+
+$(SETUP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,240 @@
+"""The command: parse, call the function of the same name, print. The only file that exits.
+
+Heavy imports stand inside the commands, so that `understudy --help` starts at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from understudy import __version__
+from understudy.errors import UnderstudyError
+
+if TYPE_CHECKING:
+    from understudy.stages.run import Run
+
+EXIT_INTERRUPTED = 130
+
+
+class Cli(click.Group):
+    """Turns an error of ours into one line and an exit code, and Ctrl-C into how to go on."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UnderstudyError as error:
+            click.echo(f"understudy: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            again = shlex.join(["understudy", *sys.argv[1:]])
+            click.echo(f"\nstopped; what was complete is kept. Go on with:  {again}", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the work, not of the alphabet
+
+
+class WithKeys(click.Command):
+    """A command whose help ends with every key of the configuration."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        from understudy.config import Config, documented
+
+        with formatter.section("Keys of the configuration"):
+            rows = [(f"{key}={default}" if default else key, line) for key, default, line in documented(Config)]
+            formatter.write_dl(rows, col_max=44)
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="understudy")
+def cli() -> None:
+    """Distil a large model's reasoning into a small model that takes over its part.
+
+    Start with `understudy demo`: it needs no key, no GPU and no network.
+    """
+
+
+def _walks(stage: str, text: str) -> None:
+    """Add the command that walks the plan up to `stage`."""
+
+    def command(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, events: bool) -> None:
+        from understudy.pipeline import walk
+
+        run = _open(source, overrides, out, limit, events)
+        walk(run, "report" if stage == "run" else stage)
+        _show_end(run, stage, events)
+
+    options: list[Callable[[Any], Any]] = [
+        click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path)),
+        click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1),
+        click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]"),
+        click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split: a pilot."),
+        click.option("--events", is_flag=True, hidden=True, help="Progress as JSON lines, for a parent process."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    cli.command(stage, cls=WithKeys, help=text)(command)
+
+
+def _open(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, events: bool = False) -> Run:
+    from understudy.progress import Events, for_terminal
+    from understudy.stages.opening import open_run
+
+    given = [*overrides, *([f"limit={limit}"] if limit else [])]
+    return open_run(source, given, out, Events(sys.stdout) if events else for_terminal())
+
+
+def _show_end(run: Run, stage: str, events: bool) -> None:
+    from understudy.report.page import render_text_table
+
+    if events:
+        return
+    if stage in ("run", "evaluate", "report"):
+        click.echo(render_text_table([run.dir.root]))
+    if stage in ("run", "report"):
+        click.echo(f"\nreport: {run.dir.page}")
+    else:
+        click.echo(f"{stage} is done: {run.dir.root}", err=True)
+
+
+_walks("run", "Do everything: from the CONFIG file, or a run's directory, to the report.")
+
+
+@cli.command()
+@click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split.")
+def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None) -> None:
+    """Show the steps of a run, and which are done already."""
+    from understudy.pipeline import plan as steps_of
+
+    run = _open(source, overrides, out, limit)
+    click.echo(f"{run.config.student} learns {run.task.name} by {run.method.name}, in {run.dir.root}")
+    pending = False
+    for step in steps_of(run.method):
+        pending = pending or not step.is_done(run)
+        click.echo(f"  {'to do' if pending else 'done '}  {step.name}")
+
+
+_walks("generate", "Ask the teacher (or an earlier role) for rationales.")
+_walks("filter", "Read every completion and keep what a student may learn from.")
+_walks("build", "Turn questions and rationales into training examples.")
+_walks("train", "Train the student of every role.")
+_walks("evaluate", "Answer the test questions and grade the answers.")
+
+
+@cli.command()
+@click.argument(
+    "runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The page.  [default: report.html in RUN, or beside several]"
+)
+def report(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Put one or several runs on one page, and print their table."""
+    from understudy.report.page import render_text_table, write_report
+
+    page = out or (runs[0] / "report.html" if len(runs) == 1 else runs[0].parent / "report.html")
+    write_report(list(runs), page)
+    click.echo(render_text_table(list(runs)))
+    click.echo(f"\nreport: {page}")
+
+
+@cli.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True, help="Where the runs go."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Runs side by side, one thread each."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every run.")
+def demo(out: Path, jobs: int, seed: int) -> None:
+    """Distil the bundled task four ways into one tiny student, offline, and compare them."""
+    from understudy.demo import demo as run_demo
+    from understudy.progress import for_terminal
+
+    click.echo(run_demo(out, jobs, seed, for_terminal()))
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("understudy.toml"))
+def init(path: Path) -> None:
+    """Write a configuration to start from."""
+    from understudy.demo import STARTER
+    from understudy.jsonl import write_text
+
+    if path.exists():
+        raise UnderstudyError(f"{path} exists already; nothing was written. Give another name")
+    write_text(path, STARTER)
+    click.echo(f"wrote {path}. Look at it, then:  understudy run {path}")
+
+
+@cli.command("list")
+@click.argument("kind", type=click.Choice(["tasks", "methods", "teachers", "formats", "students"]))
+def list_parts(kind: str) -> None:
+    """Show what there is of a kind, with a line each."""
+    rows = _lines(kind)
+    width = max(len(name) for name, _ in rows)
+    for name, line in rows:
+        click.echo(f"{name:<{width}}  {line}")
+
+
+def _lines(kind: str) -> list[tuple[str, str]]:
+    from understudy.formats import FORMATS
+    from understudy.methods import METHODS
+    from understudy.students import SHAPES
+    from understudy.tasks import TASKS
+    from understudy.teachers import TEACHERS
+
+    if kind == "formats":
+        return [(name, (format.__doc__ or "").strip()) for name, format in sorted(FORMATS.items())]
+    if kind == "students":
+        shapes = [
+            (f"scratch:{name}", f"untrained {s.architecture}: {s.layers} layers, {s.width} wide, {s.positions} positions")
+            for name, s in sorted(SHAPES.items())
+        ]
+        return [*shapes, ("nearest", "learns nothing: copies the target of its nearest example"), ("...", "a folder or hub id")]
+    registry: Any = {"tasks": TASKS, "methods": METHODS, "teachers": TEACHERS}[kind]
+    return [(name, registry.line(name)) for name in registry.names]
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["config", "tasks", "methods", "teachers"]), default="config")
+def keys(kind: str) -> None:
+    """Show every key that can be set, with its default and a sentence."""
+    from understudy.config import Config, documented
+    from understudy.methods import METHODS
+    from understudy.tasks import TASKS
+    from understudy.teachers import TEACHERS
+
+    if kind == "config":
+        found = [("", Config)]
+    else:
+        registry: Any = {"tasks": TASKS, "methods": METHODS, "teachers": TEACHERS}[kind]
+        found = [(name, registry.find(name)) for name in registry.names]
+    for name, settings in found:
+        if name:
+            click.echo(f"\n{name}")
+        for key, default, line in documented(settings):
+            click.echo(f"  {key}{f' = {default}' if default else ''}\n      {line}")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the configuration's JSON Schema, for editors."""
+    from understudy.stages.opening import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=1))
+
+
+def main() -> None:
+    """The entry point."""
+    cli()

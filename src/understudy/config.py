@@ -1,0 +1,304 @@
+"""The configuration: what a run is made from. defaults < TOML file < `key=value`.
+
+    task = "wordsums"                     # a name, or a table: { name = "wordsums", answer = "expression" }
+    method = "pad"
+    teacher = "openai:gpt-4o-mini"        # provider:model
+    student = "scratch:gpt2-tiny"         # a hub id, a folder, or scratch:NAME = untrained, made from a configuration
+    [train]
+    steps = 750
+
+The sentence below a field is its help text, its entry in the docs and its description in the JSON Schema. What a
+task, a method or a teacher can be told stands in its own class, which derives from `Settings` as the sections here
+do. This module knows none of them: it reads their tables as `Part`s, which the registries (`tasks.make`, ...) turn
+into objects.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from understudy.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """A frozen table of settings that refuses unknown keys. The sentence below each field is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    """A relative path starts at the data folder if there is something there, else at the configuration file's folder."""
+    folders: Sequence[Path] = (info.context or {}).get("folders", ())
+    path = path.expanduser()
+    for folder in folders:
+        if (folder / path).exists():
+            return folder / path
+    return folders[-1] / path if folders else path
+
+
+UserPath = Annotated[Path, AfterValidator(_resolve)]
+"""A path in a configuration: relative to the data folder, else to the configuration file."""
+
+
+class Part(BaseModel):
+    """A named part with its own settings: `"wordsums"`, `"openai:gpt-4o-mini"` or a table with a `name`.
+
+    What follows a colon in the name is kept in `model`. A table without a `name` is left to the registry to recognise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = ""
+    model: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        table = {"name": value} if isinstance(value, str) else value
+        if (
+            isinstance(table, Mapping)
+            and isinstance(table.get("name"), str)
+            and ":" in table["name"]
+            and "model" not in table
+        ):
+            name, _, model = table["name"].partition(":")
+            table = {**table, "name": name, "model": model}
+        return table
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The table without its name and model."""
+        return dict(self.model_extra or {})
+
+
+class Generate(Settings):
+    """Asking the writer of a source, usually the teacher, for rationales."""
+
+    samples: int = Field(1, ge=1)
+    """How many completions to ask for each question, where the method's source does not fix it."""
+    temperature: float = Field(0.7, ge=0)
+    """Sampling temperature; 0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Sample from the smallest set of tokens whose probability reaches this."""
+    max_tokens: int = Field(512, ge=1)
+    """Longest completion, in tokens."""
+    demonstrations: int = Field(4, ge=0)
+    """How many worked examples stand before the question in a few-shot prompt."""
+    concurrency: int = Field(32, ge=1)
+    """How many requests to an endpoint may be under way at once."""
+
+
+class Filter(Settings):
+    """Deciding which rationales a student may learn from."""
+
+    keep: Literal["right", "agreed", "parsed", "all"] | None = None
+    """What to keep instead of what the method's source says: `right`, `agreed`, `parsed` or `all`."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Whether a second rationale equal to an earlier one of the same question is dropped."""
+    overlap: Literal["drop", "keep"] = "drop"
+    """Whether a training question that is also a test question (case and punctuation aside) is dropped."""
+
+
+class Train(Settings):
+    """Training one student."""
+
+    validation: float = Field(0.05, ge=0, lt=1)
+    """Share of the training questions held out to pick the best checkpoint, where the task has no split `valid`."""
+    steps: int = Field(1000, ge=1)
+    """Optimiser steps."""
+    batch_size: int = Field(32, ge=1)
+    """Examples in one optimiser step, over all devices and micro-batches; rows of one group are never split."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Examples in one forward pass on one device; the gradient is accumulated up to `batch_size`. None: all at once."""
+    learning_rate: float = Field(5e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises from 0."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW's weight decay."""
+    clip: float = Field(1.0, gt=0)
+    """Largest gradient norm."""
+    max_prompt_tokens: int = Field(512, ge=1)
+    """A prompt may be this long; longer ones are an error that names the row, not a silent cut."""
+    max_target_tokens: int = Field(512, ge=1)
+    """A target may be this long, the end token included."""
+    too_long: Literal["error", "drop"] = "error"
+    """What to do with an example over the limits: stop with its name, or drop and count it."""
+    eval_every: int = Field(250, ge=1)
+    """Steps between two looks at the validation split and two checkpoints."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the forward pass."""
+
+
+class Evaluate(Settings):
+    """Answering the test questions."""
+
+    splits: tuple[str, ...] = ("test",)
+    """Which splits to answer; numbers of different splits are never mixed."""
+    batch_size: int = Field(64, ge=1)
+    """Questions answered together; the cuts are at fixed positions, so a resumed run computes the same."""
+    max_tokens: int = Field(256, ge=1)
+    """Longest completion of a student, in tokens."""
+
+
+class SandboxSettings(Settings):
+    """Running programs that nobody trusts."""
+
+    timeout_s: float = Field(2.0, gt=0)
+    """Time limit of one program, in seconds."""
+    memory_mb: int = Field(256, ge=16)
+    """Memory limit of one program, in MiB."""
+
+
+class Config(Settings):
+    """All that a run is made from."""
+
+    task: Part
+    """The task: one of `understudy list tasks`, or a table; { path = "my.jsonl", answer = "number" } is your own."""
+    method: Part
+    """The method: the name of one of `understudy list methods`, or a table with its options."""
+    teacher: Part = Part(name="none")
+    """The teacher: `provider:model`, or a table; one of `understudy list teachers`."""
+    student: str = "scratch:gpt2-tiny"
+    """The student: a hub id, a folder, or `scratch:NAME`, an untrained model made from a configuration."""
+    seed: int = 0
+    """All randomness of the run follows from it."""
+    limit: int | None = Field(None, ge=1)
+    """Only the first so many questions of every split: for a pilot."""
+    data: Path | None = None
+    """Folder with the files of published data sets; relative paths are looked up there first."""
+    generate: Generate = Generate()
+    filter: Filter = Filter()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    sandbox: SandboxSettings = SandboxSettings()
+
+
+T = TypeVar("T", bound=Settings)
+
+
+def parse(
+    kind: type[T], table: Mapping[str, Any], folders: Sequence[Path] = (), key: str = ""
+) -> tuple[T | None, list[str]]:
+    """Read `table` as settings of `kind`. Returns the settings, or None with a sentence for every mistake.
+
+    `key` is the dotted place of the table in the configuration, for the sentences.
+    """
+    try:
+        return kind.model_validate(dict(table), context={"folders": tuple(folders)}), []
+    except ValidationError as error:
+        return None, [_sentence(kind, e, key) for e in error.errors(include_url=False)]
+
+
+def _sentence(kind: type[BaseModel], error: Any, key: str) -> str:
+    place = ".".join([*([key] if key else []), *(str(part) for part in error["loc"])])
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(kind, error["loc"][:-1])
+        return unknown("key", place, str(error["loc"][-1]), known)
+    if error["type"] == "missing":
+        return f"{place} is missing. Set it in the file, or give {place}=VALUE"
+    return f"{place} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _fields_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    for part in loc:
+        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        kind = annotation
+    return sorted(kind.model_fields)
+
+
+def unknown(what: str, place: str, word: str, known: Sequence[str]) -> str:
+    """The sentence for a word that is not among the known ones, with the nearest of them."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+    return f"unknown {what} {place!r}; {hint}"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML; says the line.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(["no such file. `understudy init` writes one to start from"], str(path)) from None
+    except IsADirectoryError:
+        raise ConfigError(["is a folder, expected a TOML file"], str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"not valid TOML: {error}"], str(path)) from None
+
+
+def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`table` with each `dotted.key=value` set. A value is read as TOML if it is TOML, else as text.
+
+    Raises:
+        ConfigError: an override has no `=` or goes through a value that is no table.
+    """
+    problems = []
+    result = _copy(table)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            problems.append(f"{override!r}: expected key=value, e.g. train.steps=500")
+            continue
+        *parents, last = key.strip().split(".")
+        place: Any = result
+        for depth, parent in enumerate(parents):
+            inner = place.get(parent, {})
+            if isinstance(inner, str) and parents[: depth + 1] in (["task"], ["method"], ["teacher"]):
+                inner = {"name": inner}
+            if not isinstance(inner, dict):
+                problems.append(f"{override!r}: {'.'.join(parents[: depth + 1])} is {inner!r}, not a table")
+                break
+            place[parent] = inner
+            place = inner
+        else:
+            place[last] = _value(text)
+    if problems:
+        raise ConfigError(problems, "command line")
+    return result
+
+
+def _copy(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def documented(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """(dotted key, default as TOML-like text, sentence) of every setting in `kind`, for help texts and docs."""
+    for name, field in kind.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Settings):
+            yield from documented(annotation, f"{prefix}{name}.")
+            continue
+        default = "" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+        yield f"{prefix}{name}", default, " ".join((field.description or "").split())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Part):
+        return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in value) + "]"
+    return "none" if value is None else "{}" if value == {} else str(value)

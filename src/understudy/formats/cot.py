@@ -1,0 +1,45 @@
+"""The format `cot`, chain of thought: text that ends in the task's cue and the answer (Wei et al. 2022).
+
+    Q: Mia has 12 pens and buys 5 more. How many pens does she have?
+    A: Mia has 12 + 5 = 17 pens. The answer is 17.
+
+A rationale's text is what stands before the cue, as in Distilling Step-by-Step, where the sentence with the answer is
+no part of the rationale. A text without the cue still is a rationale, one without an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from understudy.formats.format import Format, Reading, cut_run_on, unanswered, unreadable
+from understudy.records import Completion, Question, Rationale
+from understudy.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Cot(Format):
+    """Reasoning in text, then the task's cue and the answer."""
+
+    name = "cot"
+
+    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
+        return f"Q: {question.text}\nA:" + ("" if rationale is None else f" {self.write(task, rationale)}")
+
+    def read(self, task: Task, question: Question, completion: Completion) -> Reading:
+        yield from ()
+        fault = unanswered(completion)
+        if fault:
+            return fault
+        text = cut_run_on(task, completion.text).strip()
+        reasoning, cue, rest = text.rpartition(task.cue)
+        if not cue:
+            fault = unreadable(text, completion, "no_answer")
+            return fault if fault.slug != "no_answer" else Rationale(text, None)
+        claim = rest.strip().split("\n", 1)[0].lstrip(":").strip()
+        return Rationale(reasoning.strip(), task.answer_kind.read(claim, question.choices))
+
+    def write(self, task: Task, rationale: Rationale) -> str:
+        if rationale.answer is None:
+            return rationale.text
+        answer = f"({rationale.answer})" if task.answer_kind.name == "expression" else rationale.answer
+        return f"{rationale.text} {task.cue} {answer}.".lstrip()

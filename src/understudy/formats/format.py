@@ -1,0 +1,79 @@
+"""The interface of a format, and what all readers share: cutting run-ons, seeing refusals.
+
+Reading is total: whatever a model wrote, `read` ends in a `Rationale` or a `Fault`, never in an exception. It is a
+procedure, because reading a program means running it; the driver batches the programs of many questions.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, TypeAlias
+
+from understudy.procedures import Ask, Procedure
+from understudy.records import Completion, Fault, Question, Rationale
+from understudy.tasks.task import Task
+
+Reading: TypeAlias = Procedure[Rationale | Fault]
+
+_REFUSAL = re.compile(
+    r"\bas an ai\b|\bi(?:'m| am) sorry\b|^\s*sorry\b|\bi (?:cannot|can't|can not|am unable to|'m unable to)\b"
+    r"|\bcannot (?:be solved|provide)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+class Format(ABC):
+    """One written form of a rationale."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
+        """One block of a few-shot prompt: the question and its worked rationale; without one, left open to complete."""
+
+    @abstractmethod
+    def read(self, task: Task, question: Question, completion: Completion) -> Reading:
+        """The rationale in a completion, or why there is none."""
+
+    @abstractmethod
+    def write(self, task: Task, rationale: Rationale) -> str:
+        """The text a model should write for `rationale`, such that `read(write(r)) == r`."""
+
+    def prompt(self, task: Task, question: Question, demonstrations: Sequence[tuple[Question, Rationale]]) -> str:
+        """A few-shot prompt: the worked demonstrations, then the question."""
+        blocks = [self.show(task, shown, rationale) for shown, rationale in demonstrations]
+        return "\n\n".join([*blocks, self.show(task, question, None)])
+
+    def ask(
+        self, role: str, prompt: str, n: int = 1, first_sample: int = 0, seed: int | None = None
+    ) -> Procedure[list[Completion]]:
+        """Ask `role` for `n` completions of `prompt`; a format that needs several turns overrides this."""
+        [completions] = yield [Ask(role, prompt, n=n, first_sample=first_sample, seed=seed)]
+        return list(completions)
+
+
+def unanswered(completion: Completion) -> Fault | None:
+    """The fault of a completion that holds no text to read; None if there is some."""
+    if completion.finish == "failed":
+        return Fault("failed", completion.error)
+    if completion.finish == "refused":
+        return Fault("refusal", completion.error)
+    if not completion.text.strip():
+        return Fault("truncated" if completion.finish == "length" else "empty")
+    return None
+
+
+def unreadable(text: str, completion: Completion, otherwise: str) -> Fault:
+    """Why no answer stands in `text`: the model refused, was cut, or the fault `otherwise`."""
+    shown = " ".join(text.split())[:200]
+    if _REFUSAL.search(text):
+        return Fault("refusal", shown)
+    return Fault("truncated" if completion.finish == "length" else otherwise, shown)
+
+
+def cut_run_on(task: Task, text: str) -> str:
+    """`text` up to where the model begins another question of its own making."""
+    ends = [at for mark in task.next_question if (at := text.find(mark)) >= 0]
+    return text[: min(ends)] if ends else text

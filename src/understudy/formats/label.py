@@ -1,0 +1,47 @@
+"""The format `label`: no reasoning, the answer alone.
+
+Answer with the answer alone.
+
+Q: Mia has 12 pens and buys 5 more. How many pens does she have?
+A: 17
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from understudy.formats.format import Format, Reading, cut_run_on, unanswered, unreadable
+from understudy.records import Completion, Question, Rationale
+from understudy.tasks.task import Task
+
+INSTRUCTION = "Answer with the answer alone."
+
+
+@dataclass(frozen=True, slots=True)
+class Label(Format):
+    """No reasoning, the answer alone."""
+
+    name = "label"
+
+    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
+        return f"Q: {question.text}\nA:" + ("" if rationale is None else f" {self.write(task, rationale)}")
+
+    def prompt(self, task: Task, question: Question, demonstrations: Sequence[tuple[Question, Rationale]]) -> str:
+        blocks = [self.show(task, shown, rationale) for shown, rationale in demonstrations]
+        return "\n\n".join([INSTRUCTION, *blocks, self.show(task, question, None)])
+
+    def read(self, task: Task, question: Question, completion: Completion) -> Reading:
+        yield from ()
+        fault = unanswered(completion)
+        if fault:
+            return fault
+        text = cut_run_on(task, completion.text).strip()
+        first = text.split("\n", 1)[0].strip()
+        answer = task.answer_kind.read(first, question.choices)
+        return Rationale("", answer) if answer is not None else unreadable(text, completion, "no_answer")
+
+    def write(self, task: Task, rationale: Rationale) -> str:
+        if rationale.answer is None:
+            raise ValueError("a label without an answer cannot be written")
+        return rationale.answer

@@ -1,0 +1,181 @@
+"""JSON Lines: read with file and line in every error, append, and write whole files atomically.
+
+`.gz` files are read as they are. A file of ours is UTF-8, one object a line, keys in the order they were written.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from understudy.errors import DataError
+
+Row = dict[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read(path: Path | str) -> Iterator[Row]:
+    """The rows of a JSON Lines file, streamed; blank lines are skipped.
+
+    Raises:
+        DataError: with file:line, if a line is not a JSON object or the file cannot be read.
+    """
+    for _, row in read_numbered(path):
+        yield row
+
+
+def read_numbered(path: Path | str) -> Iterator[tuple[int, Row]]:
+    """As `read`, with each row's line number, counted from 1."""
+    path = Path(path)
+    number = 0
+    try:
+        with open_text(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                yield number, _parse(line, path, number)
+    except FileNotFoundError:
+        raise DataError("no such file. Check the path; relative paths start at the configuration file", path) from None
+    except IsADirectoryError:
+        raise DataError("is a folder, expected a JSON Lines file", path) from None
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"cannot be read as UTF-8 text after this line ({error})", path, number) from None
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a text file, gz or not."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return open(path, encoding="utf-8-sig")
+
+
+def _parse(line: str, path: Path, number: int) -> Row:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
+        shown = line.strip()[:60]
+        raise DataError(f"not valid JSON ({reason}): {shown!r}. Mend or delete the line", path, number) from None
+    if not isinstance(row, dict):
+        raise DataError(f"expected an object like {{...}}, found {type(row).__name__}", path, number)
+    return row
+
+
+def dumps(row: Mapping[str, Any]) -> str:
+    """One line, without the line end. Text stays readable, unless it holds lone surrogates, which UTF-8 cannot."""
+    line = json.dumps(row, ensure_ascii=False)
+    return line if line.isascii() or not _SURROGATE.search(line) else json.dumps(row)
+
+
+def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write `rows` to `path` atomically: the file is there whole or not at all. Returns how many there were."""
+    with AtomicWriter(path) as out:
+        for row in rows:
+            out.write(row)
+    return out.rows
+
+
+class AtomicWriter:
+    """Writes rows beside `path` and puts the file in place when the `with` block ends without an error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = 0
+        self._beside = path.with_name(path.name + ".tmp")
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._beside, "w", encoding="utf-8")
+        return self
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(dumps(row) + "\n")
+        self.rows += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                sync(self._file)
+        finally:
+            self._file.close()
+            if kind is None:
+                os.replace(self._beside, self.path)
+            else:
+                self._beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        with open(beside, "w", encoding="utf-8") as out:
+            out.write(text)
+            sync(out)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def sync(file: IO[str]) -> None:
+    """Push what was written all the way to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class Appender:
+    """Appends rows to a file that a kill may have cut: a half-written last line is removed first.
+
+    `flush` reaches the disk; rows after the last flush may be lost with the machine, none before it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        drop_partial_line(self.path)
+        self._file = open(self.path, "a", encoding="utf-8")
+        return self
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(dumps(row) + "\n")
+
+    def flush(self) -> None:
+        sync(self._file)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            sync(self._file)
+        finally:
+            self._file.close()
+
+
+def drop_partial_line(path: Path) -> None:
+    """Cut the file after its last line end, so that a row a kill left half-written does not spoil the next one."""
+    if not path.exists():
+        return
+    with open(path, "rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        position = end
+        while position > 0:
+            start = max(0, position - 65536)
+            file.seek(start)
+            found = file.read(position - start).rfind(b"\n")
+            if found >= 0:
+                position = start + found + 1
+                break
+            position = start
+        if position < end:
+            file.truncate(position)

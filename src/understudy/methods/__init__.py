@@ -1,0 +1,27 @@
+"""Methods: one file a published system, named as in its paper.
+
+method, problems = METHODS.make(Part(name="pad"))
+method.roles()                       # the students it trains, in order, and the sources each learns from
+method.examples(task, role, question, found)
+method.answer(task, question)        # the procedure by which they answer
+"""
+
+from __future__ import annotations
+
+from understudy.methods.method import Method, Role, Source, predict
+from understudy.registry import Registry
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    {
+        "few-shot-cot": "understudy.methods.few_shot:FewShotCot",
+        "finetune": "understudy.methods.finetune:Finetune",
+        "label-distillation": "understudy.methods.finetune:LabelDistillation",
+        "pad": "understudy.methods.pad:Pad",
+        "pal": "understudy.methods.few_shot:Pal",
+        "single-task": "understudy.methods.single_task:SingleTask",
+        "step-by-step": "understudy.methods.step_by_step:StepByStep",
+    },
+)
+
+__all__ = ["METHODS", "Method", "Role", "Source", "predict"]

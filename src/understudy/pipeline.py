@@ -1,0 +1,92 @@
+"""The whole method on one screen: the plan, and the walk through it.
+
+    for every role: for every source: generate -> filter;  build -> train
+    evaluate -> report
+
+Every step has its own inputs, files and completion mark. A step whose inputs did not change and whose files are there
+is done and passed over, so that giving the same command again goes on where a kill or a change left it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy.errors import explain_os_errors
+from understudy.methods import Method
+from understudy.rundir import digest
+from understudy.stages import building, evaluation, filtering, generation, manifest, reporting, training
+from understudy.stages.run import Run
+
+STAGES = ("generate", "filter", "build", "train", "evaluate", "report")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage at work on one source, role or run.
+
+    Attributes:
+        stage: the verb.
+        subject: the source or role it works on; None for the whole run.
+        do: the stage's function; returns how many rows (or steps, pages) it made.
+        inputs: what the result depends on, as JSON; a change makes the step run again.
+        outputs: the files it leaves.
+    """
+
+    stage: str
+    subject: Any
+    do: Callable[[Run, Any], int]
+    inputs: Callable[[Run, Any], dict[str, Any]]
+    outputs: Callable[[Run, Any], list[Path]]
+
+    @property
+    def name(self) -> str:
+        """`generate-program`, `train-student`, `evaluate`: the name of its mark."""
+        return f"{self.stage}-{self.subject.name}" if self.subject else self.stage
+
+    def key(self, run: Run) -> str:
+        return digest(self.inputs(run, self.subject))
+
+    def is_done(self, run: Run) -> bool:
+        return run.dir.is_done(self.name, self.key(run))
+
+
+def plan(method: Method) -> Iterator[Step]:
+    """The steps of a method, in order. A source that several roles share is made once."""
+    made: set[str] = set()
+    for role in method.roles():
+        for source in role.sources:
+            if source.name not in made:
+                made.add(source.name)
+                yield Step("generate", source, generation.generate, generation.inputs, generation.outputs)
+                yield Step("filter", source, filtering.filter, filtering.inputs, filtering.outputs)
+        yield Step("build", role, building.build, building.inputs, building.outputs)
+        yield Step("train", role, training.train, training.inputs, training.outputs)
+    yield Step("evaluate", None, evaluation.evaluate, evaluation.inputs, evaluation.outputs)
+    yield Step("report", None, reporting.report, reporting.inputs, reporting.outputs)
+
+
+def walk(run: Run, until: str = "report") -> None:
+    """Do every step that is not done, up to the last one of the stage `until`.
+
+    Raises:
+        RunLockedError: another process works in the run's directory.
+        UnderstudyError: a step could not be done; what was complete stays.
+    """
+    steps = list(plan(run.method))
+    last = max((number for number, step in enumerate(steps) if step.stage == until), default=-1)
+    with explain_os_errors(f"working in {run.dir.root}"), run.dir.locked():
+        manifest.begin(run)
+        for step in steps[: last + 1]:
+            key = step.key(run)
+            if run.dir.is_done(step.name, key):
+                run.progress.say(f"{step.name}: done before")
+                continue
+            run.dir.begin(step.name)
+            began = time.monotonic()
+            rows = step.do(run, step.subject)
+            manifest.add(run, step.name, rows, time.monotonic() - began)
+            run.dir.finish(step.name, key, step.outputs(run, step.subject))

@@ -1,0 +1,274 @@
+"""How one question is answered: a procedure, and the driver that runs many of them together.
+
+A procedure is a generator. It yields a round of calls and is sent their replies, in order; what it returns is its
+result:
+
+    def answer(self, task, question):
+        [[draft]] = yield [Ask("student", question.text)]      # one round with one call: a list of n completions
+        [outcome] = yield [Execute(draft.text)]
+        return Prediction(answer=str(outcome.value), texts=(draft.text,))
+
+| call      | reply                                              |
+|-----------|----------------------------------------------------|
+| `Ask`     | list of `n` `Completion`s                          |
+| `Score`   | list of floats, one a target                       |
+| `Execute` | `Outcome` of the program                           |
+
+Votes, repairs and fallback are procedures made of procedures (`yield from`). A procedure neither knows nor cares who
+answers for a role: a student, a teacher or a test double. The driver collects one round from all live procedures,
+batches it by role, and sends the replies back, so a batch of questions costs as many batched calls as the longest has
+rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from understudy.records import Completion, Sampling
+from understudy.sandbox import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Complete `prompt` `n` times.
+
+    Attributes:
+        role: who answers: `teacher`, or a role of the method (`student`, `decomposer`, ...).
+        prompt: the whole input, as text.
+        n: how many samples; reply i is sample i.
+        prefix: the beginning of the completion, already decided; the reply holds only what follows it.
+        stop: texts that end the completion; they are not part of it.
+        sampling: how to pick tokens; None leaves it to the driver's `sampling` for the role.
+        seed: of the sampling; None lets the driver derive it from the run's seed, the question and the round.
+        first_sample: number of the first sample, so that more can be asked for later.
+        key: which procedure asks (the question's id); set by the driver, for recordings and test doubles to look up.
+    """
+
+    role: str
+    prompt: str
+    n: int = 1
+    prefix: str = ""
+    stop: tuple[str, ...] = ()
+    sampling: Sampling | None = None
+    seed: int | None = None
+    first_sample: int = 0
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean log-likelihood a token of each of `targets` after `prompt`, by `role`."""
+
+    role: str
+    prompt: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run `program` in the sandbox."""
+
+    program: str
+
+
+Call: TypeAlias = Ask | Score | Execute
+Result = TypeVar("Result")
+Procedure: TypeAlias = Generator[Sequence[Call], list[Any], Result]
+"""Yields rounds of calls, receives their replies, returns a result."""
+
+Executor: TypeAlias = Callable[[Sequence[str]], list[Outcome]]
+"""Runs programs, gives outcomes in order: the sandbox's `run`."""
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """Whoever answers for a role in batches: a student, a recording, a scripted teacher."""
+
+    def complete(self, asks: Sequence[Ask]) -> list[list[Completion]]:
+        """`ask.n` completions for each ask, in order. Every ask has its `key`, `seed` and `sampling` set."""
+        ...
+
+
+@runtime_checkable
+class AsyncCompleter(Protocol):
+    """Whoever answers asks one at a time and many at once: an endpoint."""
+
+    async def complete_one(self, ask: Ask) -> list[Completion]:
+        """`ask.n` completions. A request that fails for good is a completion with `finish="failed"` and its reason."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Whoever can score targets: a student."""
+
+    def score(self, scores: Sequence[Score]) -> list[list[float]]:
+        """Mean log-likelihood a token of every target, in order."""
+        ...
+
+
+def derive_seed(*parts: object) -> int:
+    """A 63-bit seed from what identifies a sample (run seed, question id, ...), whatever the worker or batch."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """Runs procedures.
+
+    Attributes:
+        roles: who answers for each role.
+        execute: the sandbox.
+        seed: the run's seed; with a procedure's key and the round it seeds every ask that has none.
+        sampling: for the asks that do not say how to sample.
+    """
+
+    roles: Mapping[str, Completer | AsyncCompleter]
+    execute: Executor
+    seed: int = 0
+    sampling: Sampling = Sampling()
+
+    def run(self, procedures: Iterable[tuple[str, Procedure[Result]]]) -> list[Result]:
+        """Run all of `procedures` (key, procedure) together, round by round, and return their results in order.
+
+        The batches depend only on the procedures given, so cutting a data set at fixed positions makes a resumed or a
+        distributed evaluation compute the same.
+        """
+        live = [(key, procedure) for key, procedure in procedures]
+        results: dict[int, Result] = {}
+        rounds: dict[int, list[Call]] = {}
+        for position, (_, procedure) in enumerate(live):
+            _advance(position, procedure, None, rounds, results)
+        number = 0
+        while rounds:
+            asked, rounds = rounds, {}
+            seeded = {p: self._seeded(live[p][0], number, calls) for p, calls in asked.items()}
+            replies = iter(self._reply([call for calls in seeded.values() for call in calls]))
+            for position, calls in seeded.items():
+                _advance(position, live[position][1], [next(replies) for _ in calls], rounds, results)
+            number += 1
+        return [results[position] for position in range(len(live))]
+
+    async def stream(
+        self, procedures: Iterable[tuple[str, Procedure[Result]]], concurrency: int
+    ) -> AsyncGenerator[tuple[str, Result], None]:
+        """Run up to `concurrency` procedures at once, each at its own pace; yield (key, result) as they end.
+
+        A bounded set of workers takes the procedures one by one, so any number of them is held in constant memory.
+        """
+        waiting = iter(procedures)
+        done: asyncio.Queue[tuple[str, Result] | None] = asyncio.Queue(maxsize=concurrency)
+
+        async def work() -> None:
+            for key, procedure in waiting:
+                await done.put((key, await self._one(key, procedure)))
+
+        async def supervise() -> None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(concurrency):
+                    group.create_task(work())
+            await done.put(None)
+
+        boss = asyncio.create_task(supervise())
+        try:
+            while not (boss.done() and done.empty()):
+                getter = asyncio.create_task(done.get())
+                await asyncio.wait({getter, boss}, return_when=asyncio.FIRST_COMPLETED)
+                if not getter.done():  # the workers failed; their error is raised below
+                    getter.cancel()
+                    break
+                item = getter.result()
+                if item is None:
+                    break
+                yield item
+            await boss
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        finally:
+            boss.cancel()
+
+    async def _one(self, key: str, procedure: Procedure[Result]) -> Result:
+        replies: list[Any] | None = None
+        number = 0
+        while True:
+            try:
+                calls = next(procedure) if replies is None else procedure.send(replies)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            replies = list(await asyncio.gather(*(self._reply_one(c) for c in self._seeded(key, number, calls))))
+            number += 1
+
+    async def _reply_one(self, call: Call) -> Any:
+        if isinstance(call, Ask):
+            who = self._who(call.role)
+            if isinstance(who, AsyncCompleter):
+                return await who.complete_one(call)
+        return (await asyncio.to_thread(self._reply, [call]))[0]
+
+    def _reply(self, calls: Sequence[Call]) -> list[Any]:
+        replies: list[Any] = [None] * len(calls)
+        programs = [(i, call.program) for i, call in enumerate(calls) if isinstance(call, Execute)]
+        if programs:
+            for (i, _), outcome in zip(programs, self.execute([p for _, p in programs]), strict=True):
+                replies[i] = outcome
+        for role in dict.fromkeys(call.role for call in calls if not isinstance(call, Execute)):
+            who = self._who(role)
+            asks = [(i, call) for i, call in enumerate(calls) if isinstance(call, Ask) and call.role == role]
+            if asks:
+                for (i, _), completions in zip(asks, _complete(who, [ask for _, ask in asks]), strict=True):
+                    replies[i] = completions
+            scores = [(i, call) for i, call in enumerate(calls) if isinstance(call, Score) and call.role == role]
+            if scores:
+                if not isinstance(who, Scorer):
+                    raise TypeError(f"{role!r} is {type(who).__name__}, which cannot score targets; a student can")
+                for (i, _), numbers in zip(scores, who.score([score for _, score in scores]), strict=True):
+                    replies[i] = numbers
+        return replies
+
+    def _who(self, role: str) -> Completer | AsyncCompleter:
+        try:
+            return self.roles[role]
+        except KeyError:
+            raise KeyError(f"no one answers for the role {role!r}; there are {sorted(self.roles)}") from None
+
+    def _seeded(self, key: str, number: int, calls: Sequence[Call]) -> list[Call]:
+        return [
+            replace(
+                call,
+                key=key,
+                sampling=call.sampling or self.sampling,
+                seed=derive_seed(self.seed, key, number, i) if call.seed is None else call.seed,
+            )
+            if isinstance(call, Ask)
+            else call
+            for i, call in enumerate(calls)
+        ]
+
+
+def _advance(
+    position: int,
+    procedure: Procedure[Result],
+    replies: list[Any] | None,
+    rounds: dict[int, list[Call]],
+    results: dict[int, Result],
+) -> None:
+    try:
+        rounds[position] = list(next(procedure) if replies is None else procedure.send(replies))
+    except StopIteration as stop:
+        results[position] = stop.value
+
+
+def _complete(who: Completer | AsyncCompleter, asks: Sequence[Ask]) -> list[list[Completion]]:
+    if isinstance(who, Completer):
+        return who.complete(asks)
+
+    async def all_of_them() -> list[list[Completion]]:
+        return list(await asyncio.gather(*(who.complete_one(ask) for ask in asks)))
+
+    return asyncio.run(all_of_them())

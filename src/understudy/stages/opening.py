@@ -1,0 +1,100 @@
+"""From a configuration file (or a run's directory) and `key=value` overrides to a run, or to every mistake in them at
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from understudy.config import Config, Part, apply_overrides, parse, read_toml
+from understudy.errors import ConfigError
+from understudy.methods import METHODS
+from understudy.progress import Progress, Silent
+from understudy.rundir import RunDir, read_json
+from understudy.stages.run import Run
+from understudy.tasks import TASKS
+from understudy.teachers import TEACHERS
+
+
+def open_run(
+    source: Path, overrides: Sequence[str] = (), out: Path | None = None, progress: Progress | None = None
+) -> Run:
+    """The run that `source` describes: a TOML file, or the directory of an earlier run, whose configuration is taken.
+
+    Args:
+        source: file or directory.
+        overrides: `dotted.key=value`, stronger than the file.
+        out: the run's directory; by default `runs/<name of the file>`, or the directory itself.
+        progress: where long work shows how far it is.
+
+    Raises:
+        ConfigError: with every mistake found.
+    """
+    if source.is_dir():
+        manifest = read_json(source / "manifest.json")
+        if manifest is None:
+            raise ConfigError(
+                ["has no manifest.json: it is no run's directory. Give a TOML file or a run"], str(source)
+            )
+        table, folder, default = manifest["config"], Path(manifest["folder"]), source
+    else:
+        table, folder, default = read_toml(source), source.resolve().parent, Path("runs") / source.stem
+    return make_run(apply_overrides(table, overrides), folder, out or default, progress, str(source))
+
+
+def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress | None = None, place: str = "") -> Run:
+    """The run of a configuration table. `folder` is where its relative paths start."""
+    config, problems = parse(Config, table)
+    folders = _folders(table.get("data"), folder)
+    task, found = TASKS.make(_part(table, "task", default="local"), folders)
+    problems += found
+    method, found = METHODS.make(_part(table, "method"), folders)
+    problems += found
+    teacher, found = TEACHERS.make(_part(table, "teacher", default="none"), folders)
+    problems += found
+    if task and method and (reason := method.refuses(task)):
+        problems.append(f"method {method.name!r} does not fit task {task.name!r}: {reason}")
+    if problems or not (config and task and method and teacher):
+        raise ConfigError(problems, place)
+    return Run(config, task, method, teacher, RunDir(out), folder, progress or Silent())
+
+
+def _part(table: dict[str, Any], key: str, default: str = "") -> Part:
+    try:
+        part = Part.model_validate(table.get(key, {}))
+    except ValueError:
+        part = Part()
+    return part if part.name else part.model_copy(update={"name": default})
+
+
+def _folders(data: Any, folder: Path) -> list[Path]:
+    """Where relative paths are looked up: the data folder, itself relative to the configuration's, then that one."""
+    return [*([folder / Path(str(data)).expanduser()] if data else []), folder]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration, in which every part knows the keys of its table."""
+    schema = Config.model_json_schema()
+    schema["title"] = "understudy configuration"
+    definitions = schema["$defs"]
+    for key, registry in (("task", TASKS), ("method", METHODS), ("teacher", TEACHERS)):
+        described = schema["properties"][key].get("description", "")
+        tables = [_part_schema(name, registry.find(name), definitions) for name in registry.names]
+        with_model = [name for name in registry.names if "model" in registry.find(name).model_fields]
+        names: list[dict[str, Any]] = [{"enum": registry.names}]
+        if with_model:
+            names.append({"type": "string", "pattern": f"^({'|'.join(with_model)}):.+$"})
+        schema["properties"][key] = {"description": described, "anyOf": [*names, *tables]}
+    definitions.pop("Part", None)
+    return schema
+
+
+def _part_schema(name: str, kind: type[Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    table = kind.model_json_schema(ref_template="#/$defs/{model}")
+    definitions.update(table.pop("$defs", {}))
+    nameless = name == "local"  # a table without a name is the user's own file
+    table["properties"] = {"name": {"const": name}, **table["properties"]}
+    table["required"] = [*table.get("required", []), *([] if nameless else ["name"])]
+    return dict(table)

@@ -1,0 +1,23 @@
+"""Teachers: whatever completes prompts for us. One file a way of reaching one.
+
+teacher, problems = TEACHERS.make(Part(name="recorded", path="outputs.jsonl"))
+with teacher.open(task) as live:
+[[completion]] = live.complete([Ask("teacher", prompt, key="q1", sampling=Sampling())])
+"""
+
+from __future__ import annotations
+
+from understudy.registry import Registry
+from understudy.teachers.teacher import Teacher
+
+TEACHERS: Registry[Teacher] = Registry(
+    "teacher",
+    {
+        "none": "understudy.teachers.teacher:NoTeacher",
+        "openai": "understudy.teachers.openai:OpenAITeacher",
+        "recorded": "understudy.teachers.recorded:RecordedTeacher",
+        "scripted": "understudy.teachers.scripted:ScriptedTeacher",
+    },
+)
+
+__all__ = ["TEACHERS", "Teacher"]

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doubles import Sums
+from understudy.formats import FORMATS, Cot, Format, Label, Program
+from understudy.formats.program import find_program, strip
+from understudy.procedures import Driver
+from understudy.records import Completion, Fault, Question, Rationale
+from understudy.sandbox import Sandbox
+
+QUESTION = Question("q", "Mia has 12 pens and buys 5 more. How many has she?", "17")
+PROGRAM = "def solution():\n    pens = 12\n    result = pens + 5\n    return result"
+
+
+def read(format: Format, text: str, finish: str = "stop", error: str = "") -> Rationale | Fault:
+    completion = Completion(text, finish, error=error)  # type: ignore[arg-type]
+    with Sandbox(timeout_s=1.0) as sandbox:
+        [found] = Driver({}, sandbox.run).run([("q", format.read(Sums(), QUESTION, completion))])
+    return found
+
+
+def slug(format: Format, text: str, finish: str = "stop") -> str:
+    found = read(format, text, finish)
+    assert isinstance(found, Fault), found
+    return found.slug
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("12 + 5 = 17. The answer is 17.", "12 + 5 = 17.", "17"),
+        ("12 + 5 = 17. The answer is $17.00.\n\nQ: next\nA: The answer is 3.", "12 + 5 = 17.", "17"),
+        ("The answer is 9? No. The answer is 17", "The answer is 9? No.", "17"),
+        ("so The answer is: 17\nand more", "so", "17"),
+        ("12 and 5 make 17", "12 and 5 make 17", None),
+        ("Sum. The answer is unclear.", "Sum.", None),
+    ],
+)
+def test_a_chain_of_thought_is_read(text: str, reasoning: str, answer: str | None) -> None:
+    assert read(Cot(), text) == Rationale(reasoning, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("17", "17"), (" 17.\n", "17"), ("17\n\nQ: another\nA: 4", "17"), ("17 pens", "17")]
+)
+def test_a_label_is_read(text: str, answer: str) -> None:
+    assert read(Label(), text) == Rationale("", answer)
+
+
+@pytest.mark.parametrize("format", [Label(), Cot(), Program()], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    ("text", "finish", "expected"),
+    [
+        ("", "stop", "empty"),
+        ("  \n", "stop", "empty"),
+        ("", "length", "truncated"),
+        ("", "failed", "failed"),
+        ("", "refused", "refusal"),
+        ("Sorry, as an AI language model, I cannot do that.", "stop", "refusal"),
+        ("I'm sorry, but I can't help.", "stop", "refusal"),
+    ],
+)
+def test_what_no_format_can_read_has_a_fault(format: Format, text: str, finish: str, expected: str) -> None:
+    assert slug(format, text, finish) == expected
+
+
+def test_a_chain_cut_before_its_answer_is_truncated() -> None:
+    assert slug(Cot(), "Mia has 12 and", "length") == "truncated"
+
+
+def test_a_chain_cut_after_its_answer_is_read() -> None:
+    found = read(Cot(), "12 + 5 = 17. The answer is 17.\n\nQ: Tom has", "length")
+    assert found == Rationale("12 + 5 = 17.", "17")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROGRAM,
+        f"\n\n{PROGRAM}\n",
+        f"```python\n{PROGRAM}\n```",
+        f"Here is the program:\n\n```\n{PROGRAM}\n```\nIt adds the pens.",
+        f"Sure! This is how:\n{PROGRAM}\n\nThis gives 17 pens.",
+        f"{PROGRAM}\n\nQ: Tom has 3 pens.\n# solution in Python:\ndef solution():\n    return 3",
+        f"{PROGRAM}\n\nQuestion: Tom has 3 pens.",
+    ],
+)
+def test_a_program_is_found_run_and_read(text: str) -> None:
+    assert read(Program(), text) == Rationale(PROGRAM, "17", {"value": "17"})
+
+
+def test_a_straight_line_program_is_read() -> None:
+    found = read(Program(), "pens = 12\nans = pens + 5")
+    assert isinstance(found, Rationale)
+    assert found.answer == "17"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def solution():\n    return 12 +", "syntax_error"),
+        ("def solution():\n    return pens", "name_error"),
+        ("def solution():\n    return 1 / 0", "run_error"),
+        ("def solution():\n    while True:\n        pass", "timeout"),
+        ("def solution():\n    return [1, 2]", "not_an_answer"),
+        ("def solution():\n    return None", "not_an_answer"),
+        ("def helper():\n    return 3", "no_answer"),
+        ("Mia has 17 pens.", "no_program"),
+    ],
+)
+def test_a_faulty_program_has_its_fault(text: str, expected: str) -> None:
+    assert slug(Program(), text) == expected
+
+
+def test_a_program_cut_by_the_token_limit_is_truncated_not_a_syntax_error() -> None:
+    assert slug(Program(), "def solution():\n    pens = (12 +", "length") == "truncated"
+
+
+def test_an_integral_float_is_the_integer() -> None:
+    found = read(Program(), "def solution():\n    return 34 / 2")
+    assert isinstance(found, Rationale)
+    assert found.answer == "17"
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("x = 1\n\nThis is prose.", "x = 1"),
+        ("x = 1\n\ny = 2\n\nprint(y)", "x = 1\n\ny = 2\n\nprint(y)"),
+        ("import math\nx = math.pi", "import math\nx = math.pi"),
+        ("a, b = 1, 2", "a, b = 1, 2"),
+        ("if x == 1 it is prose", ""),
+        ("", ""),
+    ],
+)
+def test_where_a_program_begins_and_ends(text: str, program: str) -> None:
+    assert find_program(text) == program
+
+
+DOCUMENTED = (
+    'def solution():\n    """How many?"""\n    pens = 12  # at first\n    # then\n    name = "a # b"\n    return pens'
+)
+
+
+def test_the_docstring_goes_and_the_rest_stays() -> None:
+    assert strip(DOCUMENTED, docstring=True) == DOCUMENTED.replace('    """How many?"""\n', "")
+
+
+def test_comments_go_and_strings_stay() -> None:
+    expected = 'def solution():\n    """How many?"""\n    pens = 12\n    name = "a # b"\n    return pens'
+    assert strip(DOCUMENTED, comments=True) == expected
+
+
+def test_a_docstring_of_several_lines_with_quotes_goes() -> None:
+    program = 'def solution():\n    """One "quoted" word,\n\n    two lines."""\n    return 1'
+    assert strip(program, docstring=True) == "def solution():\n    return 1"
+
+
+def test_a_string_that_begins_an_expression_is_no_docstring() -> None:
+    program = 'def solution():\n    "ab".upper()\n    return 1'
+    assert strip(program, docstring=True) == program
+
+
+def test_text_that_is_no_python_is_left_alone() -> None:
+    assert strip("def (:\n  '", docstring=True, comments=True) == "def (:\n  '"
+
+
+chains = (
+    st.text(st.characters(codec="utf-8"), min_size=1)
+    .map(str.strip)
+    .filter(lambda t: t and "Q" not in t and "answer" not in t)
+)
+values = st.integers(-(10**6), 10**6).map(str)
+
+
+@given(chains, values)
+def test_reading_what_a_chain_writes_gives_it_back(text: str, answer: str) -> None:
+    rationale = Rationale(text, answer)
+    [found] = Driver({}, lambda programs: []).run(
+        [("q", Cot().read(Sums(), QUESTION, Completion(Cot().write(Sums(), rationale))))]
+    )
+    assert found == rationale
+
+
+@given(values)
+def test_reading_what_a_label_writes_gives_it_back(answer: str) -> None:
+    [found] = Driver({}, lambda programs: []).run(
+        [("q", Label().read(Sums(), QUESTION, Completion(Label().write(Sums(), Rationale("", answer)))))]
+    )
+    assert found == Rationale("", answer)
+
+
+def test_reading_what_a_program_writes_gives_it_back() -> None:
+    rationale = Rationale(PROGRAM, "17", {"value": "17"})
+    assert read(Program(), Program().write(Sums(), rationale)) == rationale
+
+
+@given(st.text(), st.sampled_from(["stop", "length"]))
+def test_a_reader_never_raises(text: str, finish: str) -> None:
+    for format in (Label(), Cot()):
+        completion = Completion(text, finish)  # type: ignore[arg-type]
+        [found] = Driver({}, lambda programs: []).run([("q", format.read(Sums(), QUESTION, completion))])
+        assert isinstance(found, Rationale | Fault)
+    assert find_program(text) in text or "```" in text
+    strip(text, docstring=True, comments=True)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_prompt_shows_the_demonstrations_and_ends_open(name: str) -> None:
+    format = FORMATS[name]()
+    shown = [(Question("d", "What is 1 + 1?", "2"), Rationale("" if name == "label" else "1 + 1 = 2.", "2"))]
+    prompt = format.prompt(Sums(), QUESTION, shown)
+    assert prompt.index("What is 1 + 1?") < prompt.index(QUESTION.text)
+    assert prompt.count("Q: ") == 2
+    assert prompt.endswith("# solution in Python:\n" if name == "program" else "A:")
