@@ -9,18 +9,29 @@ no part of the rationale. A text without the cue still is a rationale, one witho
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 from understudy.formats.format import Format, Reading, cut_run_on, unanswered, unreadable
 from understudy.records import Completion, Question, Rationale
 from understudy.tasks.task import Task
 
+_BRACKETS = re.compile(r"\(.*\)")
+
 
 @dataclass(frozen=True, slots=True)
 class Cot(Format):
-    """Reasoning in text, then the task's cue and the answer."""
+    """Reasoning in text, then the task's cue and the answer.
+
+    Attributes:
+        reader: `last` reads what follows the last cue; `published` reads as the code of Distilling Step-by-Step does
+            (`_parse_llm_output`): the cue must occur exactly once, and an expression is only what stands between the first
+            and the last bracket after it, so that of "(16 * 17) * 4" the "* 4" is lost.
+    """
 
     name = "cot"
+    reader: Literal["last", "published"] = "last"
 
     def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
         return f"Q: {question.text}\nA:" + ("" if rationale is None else f" {self.write(task, rationale)}")
@@ -32,10 +43,13 @@ class Cot(Format):
             return fault
         text = cut_run_on(task, completion.text).strip()
         reasoning, cue, rest = text.rpartition(task.cue)
-        if not cue:
+        if not cue or (self.reader == "published" and task.cue in reasoning):
             fault = unreadable(text, completion, "no_answer")
             return fault if fault.slug != "no_answer" else Rationale(text, None)
         claim = rest.strip().split("\n", 1)[0].lstrip(":").strip()
+        if self.reader == "published" and task.answer_kind.name == "expression":
+            bracketed = _BRACKETS.search(claim)
+            claim = bracketed[0] if bracketed else ""
         return Rationale(reasoning.strip(), task.answer_kind.read(claim, question.choices))
 
     def write(self, task: Task, rationale: Rationale) -> str:

@@ -7,6 +7,7 @@ teacher and its understudies are compared by one measure. Every answer costs a c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,27 +26,36 @@ class FewShotCot(Method):
     asks_teacher = True
     demonstrations: int = Field(4, ge=0)
     """How many worked examples stand before the question."""
+    reader: Literal["last", "published"] = "last"
+    """How the chains are read: at their `last` cue, or as the code of Distilling Step-by-Step does (`published`)."""
 
     def roles(self) -> Sequence[Role]:
         return []
 
     def answer(self, task: Task, question: Question) -> Procedure[Prediction]:
-        completion = yield from self.ask(task, question, Cot())
-        return predict((yield from Cot().read(task, question, completion)), [completion])
+        format = Cot(self.reader)
+        completion = yield from ask_teacher(task, question, format, self.demonstrations)
+        return predict((yield from format.read(task, question, completion)), [completion])
 
-    def ask(self, task: Task, question: Question, format: Format) -> Procedure[Completion]:
-        """One completion by the teacher, after the worked examples."""
-        shown = task.demonstrations(format.name)[: self.demonstrations]
-        [completion] = yield from format.ask("teacher", format.prompt(task, question, shown))
-        return completion
-
-
-class Pal(FewShotCot):
+class Pal(Method):
     """PAL: the teacher answers by itself, writing a program after worked examples; the interpreter answers."""
 
     name = "pal"
+    asks_teacher = True
+    demonstrations: int = Field(4, ge=0)
+    """How many worked examples stand before the question."""
+
+    def roles(self) -> Sequence[Role]:
+        return []
 
     def answer(self, task: Task, question: Question) -> Procedure[Prediction]:
-        completion = yield from self.ask(task, question, Program())
+        completion = yield from ask_teacher(task, question, Program(), self.demonstrations)
         found = yield from Program().read(task, question, completion)
         return predict(found, [completion], status=ran(found))
+
+
+def ask_teacher(task: Task, question: Question, format: Format, demonstrations: int) -> Procedure[Completion]:
+    """One completion by the teacher, after that many worked examples."""
+    shown = task.demonstrations(format.name)[:demonstrations]
+    [completion] = yield from format.ask("teacher", format.prompt(task, question, shown))
+    return completion

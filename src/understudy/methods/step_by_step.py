@@ -39,6 +39,8 @@ class StepByStep(Method):
     """Whose answers are the labels."""
     keep: Keep = "all"
     """Which of the teacher's rationales to learn from; `all` as published."""
+    reader: Literal["last", "published"] = "last"
+    """How the teacher's chains are read: at their `last` cue, or as the `published` code does (see `formats/cot.py`)."""
     label_prefix: str = "predict: "
     """What tells the label task."""
     rationale_prefix: str = "explain: "
@@ -47,7 +49,7 @@ class StepByStep(Method):
     def roles(self) -> Sequence[Role]:
         alpha = self.alpha
         label, rationale = (1.0, self.rationale_weight) if alpha is None else (alpha, 1 - alpha)
-        source = Source("rationale", Cot(), keep=self.keep)
+        source = Source("rationale", Cot(self.reader), keep=self.keep)
         return [Role("student", (source,), objectives={"label": label, "rationale": rationale})]
 
     def examples(

@@ -28,6 +28,7 @@ from understudy.stages.run import Run
 
 CHUNK = 64
 """Questions read together."""
+TOKENS = ("prompt_tokens", "completion_tokens")
 COMMIT_S = 1.0
 """A kill loses at most the work of this many seconds."""
 
@@ -80,7 +81,7 @@ def filter(run: Run, source: Source) -> int:
     """Read, judge and sort the completions of `source`. Returns how many rationales are kept."""
     kept, rejected, funnel_path = outputs(run, source)
     total = run.size(*source.splits)
-    dropped = overlap(run) if run.config.filter.overlap == "drop" else set()
+    tested = overlap(run)
     counts = Funnel(run, source)
     with (
         Checkpoint([kept, rejected], digest(inputs(run, source))) as saved,
@@ -95,7 +96,7 @@ def filter(run: Run, source: Source) -> int:
         waiting = itertools.islice(_by_question(run, source), begun, None)
         while chunk := list(itertools.islice(waiting, CHUNK)):
             for question, judged in zip((q for q, _ in chunk), _judge(run, source, driver, chunk), strict=True):
-                for one in _decide(run, source, question.id in dropped, judged):
+                for one in _decide(run, source, question.id in tested, judged):
                     saved.write(0 if one.fault is None else 1, _row(question, one))
                     counts.add(question.id, one)
             begun += len(chunk)
@@ -104,7 +105,7 @@ def filter(run: Run, source: Source) -> int:
                 saved.commit({"questions": begun, "funnel": counts.state()})
                 committed = time.monotonic()
         saved.finish()
-        jsonl.write_text(funnel_path, json.dumps(counts.to_json(total, sandbox.engine), indent=1) + "\n")
+        jsonl.write_text(funnel_path, json.dumps(counts.to_json(total, len(tested), sandbox.engine), indent=1) + "\n")
     return counts.numbers["kept"]
 
 
@@ -157,7 +158,7 @@ def _decide(run: Run, source: Source, is_test_question: bool, judged: list[Judge
         if isinstance(one.found, Rationale):
             same = (one.found.text, one.found.answer)
             fault = _objection(run, rule, one.found, one.correct, agreed)
-            if is_test_question:
+            if is_test_question and run.config.filter.overlap == "drop":
                 fault = Fault("overlap", "the question is also in a test split")
             elif fault is None and same in seen and run.config.filter.duplicates == "drop":
                 fault = Fault("duplicate", "equal to an earlier sample of the question")
@@ -171,7 +172,7 @@ def _row(question: Question, one: Judged) -> dict[str, Any]:
     if one.fault is None:
         return {**place, "correct": one.correct, **one.found.to_json()}
     read = {"answer": one.found.answer, "correct": one.correct} if isinstance(one.found, Rationale) else {}
-    return {**place, **one.fault.to_json(), **read, "text": one.completion.text}
+    return {**place, **one.fault.to_json(), **read, "text": one.completion.text, "question_text": question.text}
 
 
 def _objection(run: Run, rule: str, found: Rationale, correct: bool | None, agreed: str | None) -> Fault | None:
@@ -218,8 +219,9 @@ class Funnel:
     def add(self, question: str, one: Judged) -> None:
         """Count one judged completion."""
         self.numbers["asked"] += 1
-        self.numbers["prompt_tokens"] += one.completion.prompt_tokens or 0
-        self.numbers["completion_tokens"] += one.completion.completion_tokens or 0
+        for name in TOKENS:
+            if (tokens := getattr(one.completion, name)) is not None:
+                self.numbers[name] += tokens
         self.numbers["read"] += isinstance(one.found, Rationale)
         self.numbers["graded"] += one.correct is not None
         self.numbers["right"] += one.correct is True
@@ -230,8 +232,7 @@ class Funnel:
         self.numbers["questions_kept"] += question != self._last_kept
         self._last_kept = question
 
-    def to_json(self, questions: int, engine: str) -> dict[str, Any]:
-        names = ("asked", "read", "graded", "right", "kept", "questions_kept", "prompt_tokens", "completion_tokens")
+    def to_json(self, questions: int, overlap: int, engine: str) -> dict[str, Any]:
         return {
             "source": self._source.name,
             "format": self._source.format.name,
@@ -239,7 +240,8 @@ class Funnel:
             "keep": keep(self._run, self._source),
             "sandbox": engine,
             "questions": questions,
-            **{name: self.numbers[name] for name in names},
-            "overlap": self.faults["overlap"],
+            **{name: self.numbers[name] for name in ("asked", "read", "graded", "right", "kept", "questions_kept")},
+            **{name: self.numbers.get(name) for name in TOKENS},  # None: nobody counted them
+            "overlap": overlap,
             "faults": dict(sorted(self.faults.items(), key=lambda item: (-item[1], item[0]))),
         }

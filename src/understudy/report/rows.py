@@ -1,0 +1,216 @@
+"""The rows that compare runs: one for each run and split, as objects, as aligned text, and as one sentence.
+
+    {"run": "wordsums-pad", "method": "pad", "task": "wordsums", "teacher": "scripted", "student": "scratch:gpt2-tiny",
+     "split": "test", "n": 400, "error": 0, "accuracy": 0.93, "low": 0.9, "high": 0.95, "parsable": 0.99,
+     "executable": 0.99, "truncated": 0.0, "repeated": 0.0, "parameters": 1200000, "completion_tokens": 41.3,
+     "train_seconds": 130.0, "teacher_tokens": 812345, "teacher_usd": "0.41"}
+
+A run that is not evaluated has one row with `split` None. What is not known is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from understudy.records import Json
+from understudy.report.view import RunView, read_runs
+
+NOTHING = "–"
+
+
+def table(runs: Sequence[Path]) -> list[Json]:
+    """One row for each run and split, in the order given.
+
+    Raises:
+        RunError, DataError: a directory is not a run's, or a file in it is broken.
+    """
+    return rows_of(read_runs(runs))
+
+
+def rows_of(runs: Sequence[RunView]) -> list[Json]:
+    """As `table`, of runs that are read already."""
+    return [_row(run, split) for run in runs for split in run.splits or (None,)]
+
+
+def _row(run: RunView, split: str | None) -> Json:
+    metrics = run.splits[split] if split is not None else {}
+    low, high = metrics.get("interval") or (None, None)
+    seconds = [role.seconds for role in run.roles if role.seconds is not None]
+    teacher = [source.funnel for source in run.sources if source.funnel.get("by") == "teacher"]
+    tokens = sum((funnel.get("prompt_tokens") or 0) + (funnel.get("completion_tokens") or 0) for funnel in teacher)
+    return {
+        "run": run.label,
+        **{key: run.part(key) for key in ("method", "task", "teacher", "student")},
+        "split": split,
+        **{key: metrics.get(key) for key in ("n", "error", "accuracy")},
+        "low": low,
+        "high": high,
+        **{key: metrics.get(key) for key in ("parsable", "executable", "truncated", "repeated")},
+        "parameters": sum(role.summary.get("parameters") or 0 for role in run.roles) or None,
+        "completion_tokens": metrics.get("completion_tokens"),
+        "train_seconds": math.fsum(seconds) if seconds else None,
+        "teacher_tokens": tokens or None,
+        "teacher_usd": _usd([funnel.get("usd") for funnel in teacher]),
+    }
+
+
+def _usd(prices: Sequence[Any]) -> str | None:
+    """The sum of what the sources cost; None if the price of any is not known."""
+    try:
+        return str(sum(map(Decimal, prices), Decimal())) if prices and None not in prices else None
+    except InvalidOperation:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table: its head, what it shows of a row, what it means, and its head where room is scarce."""
+
+    head: str
+    show: Callable[[Mapping[str, Any]], str]
+    meaning: str
+    numeric: bool = True
+    brief: str = ""
+
+
+def percent(share: float | None) -> str:
+    """0.715 -> `71.5 %`."""
+    return NOTHING if share is None else f"{100 * share:.1f} %"
+
+
+def between(row: Mapping[str, Any]) -> str:
+    """The interval of a row: `66.9–75.7`, in percent."""
+    return NOTHING if row["low"] is None else f"{100 * row['low']:.1f}–{100 * row['high']:.1f}"
+
+
+def amount(number: float | None) -> str:
+    """1234567 -> `1.23 M`."""
+    if number is None:
+        return NOTHING
+    for size, sign in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(number) >= size * 0.9995:
+            return f"{number / size:.3g}{sign}"
+    return f"{number:.3g}" if number % 1 else f"{number:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """250 -> `4 min 10 s`."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 59.5:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _price(row: Mapping[str, Any]) -> str:
+    return NOTHING if row["teacher_usd"] is None else f"${Decimal(row['teacher_usd']):.2f}"
+
+
+COLUMNS = (
+    Column("run", lambda row: str(row["run"]), "the run's directory", numeric=False),
+    Column("method", lambda row: row["method"] or NOTHING, "the way of distilling", numeric=False),
+    Column("split", lambda row: row["split"] or "not evaluated", "the questions that were answered", numeric=False),
+    Column("accuracy", lambda row: percent(row["accuracy"]), "share of the judged questions that are answered right"),
+    Column(
+        "95 % interval",
+        between,
+        "Wilson's score interval of the accuracy: chance of which questions were drawn, not of the training",
+        brief="95 %",
+    ),
+    Column("n", lambda row: NOTHING if row["n"] is None else str(row["n"] - (row["error"] or 0)), "questions judged"),
+    Column(
+        "parsable",
+        lambda row: percent(row["parsable"]),
+        "share of the judged questions with a readable answer",
+        brief="parsed",
+    ),
+    Column(
+        "executable", lambda row: percent(row["executable"]), "share of the programs that ran to their end", brief="ran"
+    ),
+    Column("truncated", lambda row: percent(row["truncated"]), "share cut at the token limit"),
+    Column(
+        "repeated",
+        lambda row: percent(row["repeated"]),
+        "share that ends in a loop: four or more copies of 1 to 20 words",
+    ),
+    Column("parameters", lambda row: amount(row["parameters"]), "of all students together", brief="params"),
+    Column(
+        "tokens", lambda row: amount(row["completion_tokens"]), "written for one question at answer time, on average"
+    ),
+    Column("training", lambda row: duration(row["train_seconds"]), "time to train all students"),
+    Column(
+        "teacher tokens",
+        lambda row: amount(row["teacher_tokens"]),
+        "read and written by the teacher for the training questions",
+        brief="teacher",
+    ),
+    Column("teacher cost", _price, "of these tokens, where it has a price", brief="cost"),
+)
+ALWAYS = frozenset({"run", "method", "split", "accuracy", "95 % interval", "n"})
+
+
+def columns_for(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns that have something to show for at least one of the rows."""
+    return [column for column in COLUMNS if column.head in ALWAYS or any(column.show(row) != NOTHING for row in rows)]
+
+
+def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """`rows` as aligned plain text; columns with nothing to show, or no trouble to report, are left out."""
+    untroubled = {head for head in ("truncated", "repeated") if not any(row[head] for row in rows)}
+    columns = [column for column in columns_for(rows) if column.head not in untroubled]
+    lines = [
+        [column.brief or column.head for column in columns],
+        *([column.show(row) for column in columns] for row in rows),
+    ]
+    lines = [["".join(c if c.isprintable() else "\ufffd" for c in cell) for cell in line] for line in lines]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    aligned = (
+        "  ".join(
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+    return "\n".join(aligned)
+
+
+def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence: which method, how good, how sure. Only rows of the same split of one task are compared."""
+    measured = [row for row in rows if row["accuracy"] is not None]
+    if not measured:
+        names = ", ".join(dict.fromkeys(str(row["run"]) for row in rows))
+        return f"{names}: not evaluated yet, so nothing can be said of how good it is"
+    tasks = {row["task"] for row in measured}
+    if len(tasks) > 1:
+        runs = {row["run"] for row in measured}
+        return f"{len(runs)} runs on {len(tasks)} tasks; accuracies of different tasks are not comparable"
+    best, *others = sorted(
+        (row for row in measured if row["split"] == measured[0]["split"]), key=lambda row: -row["accuracy"]
+    )
+    questions = " ".join(
+        filter(None, (str(best["n"] - (best["error"] or 0)), best["task"], best["split"], "questions"))
+    )
+    score = f"{percent(best['accuracy'])} of {questions} right (95 % interval {between(best)} %)"
+    return f"{_who(best, measured)} answers {score}" + (_lead(best, others[0], measured) if others else "")
+
+
+def _lead(best: Mapping[str, Any], second: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """How the best stands to the second best, without claiming a difference that the intervals do not show."""
+    other = f"{_who(second, rows)} with {percent(second['accuracy'])}"
+    if second["high"] < best["low"]:
+        return f", clearly ahead of {other}"
+    ahead = "ahead of" if second["accuracy"] < best["accuracy"] else "level with"
+    return f", {ahead} {other}, but their intervals overlap: only a paired test can tell them apart"
+
+
+def _who(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """The method's name, if it tells the runs apart, else the run's."""
+    same = {other["run"] for other in rows if other["method"] == row["method"]}
+    return str(row["method"] if row["method"] and len(same) == 1 else row["run"])

@@ -1,0 +1,227 @@
+"""The teacher `openai`: any endpoint that speaks OpenAI's protocol, theirs or one of your own (vLLM, llama.cpp, Ollama).
+
+    teacher = OpenAITeacher(model="gpt-4o-mini")                       # the key is in the environment: OPENAI_API_KEY
+    teacher = OpenAITeacher(model="my-model", base_url="http://localhost:8000/v1")
+    with teacher.open(task) as live:
+        completions = await live.complete_one(Ask("teacher", prompt, n=4, key="q1", seed=0))
+
+The prompt goes as one message of the user, demonstrations included, as PaD asked (Zhu et al. 2024, appendix A); in the
+dialect `completions` it goes as it is. What concerns one question (a content filter, a prompt too long, an endpoint that
+fails again and again) is a completion that was `refused` or `failed`; what concerns them all (the key, the name of the
+model, the quota) is a `TeacherError` at once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from understudy.errors import PrerequisiteError, TeacherError
+from understudy.procedures import Ask, AsyncCompleter, derive_seed
+from understudy.records import Completion, Finish, Sampling
+from understudy.tasks.task import Task
+from understudy.teachers.requests import Malformed, Patience, Refused, Requests
+from understudy.teachers.teacher import Teacher
+
+_FINISH: Mapping[str, Finish] = {"length": "length", "content_filter": "refused"}
+_MAX_STOPS = 4  # more are an error at OpenAI; the others are cut here
+_MILLION = Decimal(1_000_000)
+
+
+class OpenAITeacher(Teacher):
+    """Any endpoint that speaks OpenAI's protocol."""
+
+    name = "openai"
+    base_url: str = "https://api.openai.com/v1"
+    """Where the endpoint is, up to and with its `/v1`."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key; empty: no key is sent. An endpoint on this machine needs none."""
+    dialect: Literal["chat", "completions"] = "chat"
+    """`chat` sends the prompt as a message of the user; `completions` has it continued, for models without a chat form."""
+    system: str = ""
+    """The system message of the dialect `chat`; empty: none."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the endpoint calls the longest completion; OpenAI's newer models want `max_completion_tokens`."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of every request, as the endpoint documents them, e.g. { reasoning_effort = "low" }."""
+    timeout_s: float = Field(120.0, gt=0)
+    """How long one request may take, in seconds."""
+    retries: int = Field(6, ge=0)
+    """How often a request that went wrong is sent again before its completions count as failed."""
+    backoff_s: float = Field(0.5, gt=0)
+    """The first pause before a request is sent again, in seconds; it doubles each time, up to a minute, with jitter."""
+    throttled_s: float = Field(900.0, ge=0)
+    """How long a request may be put off because the endpoint says it is too busy, in seconds, all pauses together."""
+    usd_per_million_input: Decimal | None = Field(None, ge=0)
+    """Price of a million tokens of prompts, in US dollars."""
+    usd_per_million_output: Decimal | None = Field(None, ge=0)
+    """Price of a million tokens of completions, in US dollars."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected a web address like https://api.openai.com/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "expected an address without a user, a password, a ? or a #; a key belongs in the environment"
+            )
+        return url.rstrip("/")
+
+    @contextmanager
+    def open(self, task: Task, concurrency: int = 32) -> Iterator[AsyncCompleter]:
+        """Whoever asks the endpoint, with up to `concurrency` requests under way. Nothing is sent yet.
+
+        Raises:
+            TeacherError: no model is named, or the key cannot be a key.
+            PrerequisiteError: the key is not set.
+        """
+        if not self.model:
+            raise TeacherError('no model is named. Say which one to ask, e.g. teacher = "openai:gpt-4o-mini"')
+        patience = Patience(self.timeout_s, self.retries, self.backoff_s, self.throttled_s)
+        kind = "chat/completions" if self.dialect == "chat" else "completions"
+        local = _is_local(self.base_url)
+        yield _Endpoint(self, Requests(f"{self.base_url}/{kind}", self._key(local), patience, concurrency, local))
+
+    def identity(self) -> str:
+        """Endpoint, model and what is sent beside the prompt."""
+        sent = {"dialect": self.dialect, "system": self.system, **self.extra_body}
+        return f"openai {self.base_url} {self.model} {json.dumps(sent, sort_keys=True, default=str)}"
+
+    def price(self, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
+        """What so many tokens cost in US dollars; None if no prices are set."""
+        if self.usd_per_million_input is None or self.usd_per_million_output is None:
+            return None
+        return (prompt_tokens * self.usd_per_million_input + completion_tokens * self.usd_per_million_output) / _MILLION
+
+    def _key(self, local: bool) -> str:
+        """The key, or "" if none is sent."""
+        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        if not key and self.api_key_env and not local:
+            raise PrerequisiteError(
+                f"{self.base_url} needs a key and {self.api_key_env} is not set. "
+                f"Set it, export {self.api_key_env}=..., or set api_key_env to the variable that holds it"
+            )
+        if not key.isascii() or not key.isprintable():
+            raise TeacherError(
+                f"{self.api_key_env} does not hold a key: it has characters that no key has. Set it again"
+            )
+        return key
+
+
+class _Endpoint:
+    """Answers asks by requests to the endpoint."""
+
+    def __init__(self, settings: OpenAITeacher, requests: Requests) -> None:
+        self._settings = settings
+        self._requests = requests
+
+    async def complete_one(self, ask: Ask) -> list[Completion]:
+        """`ask.n` completions. An endpoint that gives fewer at a time is asked again for the rest.
+
+        `prompt_tokens` stand at the first completion of each request and are 0 at the others; the completion tokens of a
+        request are known only together and are shared out by the length of the texts: so their sums are as billed.
+
+        Raises:
+            TeacherError: the key, the model or the quota is refused; says what to do.
+        """
+        found: list[Completion] = []
+        while len(found) < ask.n:
+            left = ask.n - len(found)
+            body = self._body(ask, left, ask.first_sample + len(found))
+            reply = await self._requests.send(body, lambda data: self._read(ask, data))
+            if isinstance(reply, Refused):
+                finish: Finish = "refused" if reply.by_filter else "failed"
+                return found + [Completion("", finish, self._settings.model, error=reply.reason)] * left
+            found += reply[:left]
+        return found
+
+    def _body(self, ask: Ask, n: int, first: int) -> dict[str, Any]:
+        settings, sampling = self._settings, ask.sampling or Sampling()
+        body: dict[str, Any] = {"model": settings.model}
+        if settings.dialect == "completions":
+            body["prompt"] = ask.prompt + ask.prefix
+        else:
+            said = (("system", settings.system), ("user", ask.prompt), ("assistant", ask.prefix))
+            body["messages"] = [{"role": who, "content": text} for who, text in said if text or who == "user"]
+        body["n"] = n
+        body[settings.max_tokens_field] = sampling.max_tokens
+        body["temperature"] = sampling.temperature
+        body["top_p"] = sampling.top_p
+        if ask.stop:
+            body["stop"] = list(ask.stop[:_MAX_STOPS])
+        if ask.seed is not None:
+            body["seed"] = derive_seed(ask.seed, first) % 2**31  # some servers keep it in 32 bits
+        return body | settings.extra_body
+
+    def _read(self, ask: Ask, data: Any) -> list[Completion]:
+        """The completions in a reply.
+
+        Raises:
+            Malformed: the reply is not what the protocol says.
+        """
+        try:
+            choices = [self._choice(choice) for choice in data["choices"]]
+            model = data.get("model") or self._settings.model
+            usage = data.get("usage") or {}
+            prompt, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        except (TypeError, KeyError, AttributeError) as error:
+            raise Malformed(f"no completion in the reply ({type(error).__name__}: {error})") from None
+        if not choices:
+            raise Malformed("no choices in the reply")
+        shares = _shares(written, [len(text) for text, _, _ in choices])
+        prompts = [prompt, *[0] * (len(choices) - 1)] if isinstance(prompt, int) else [None] * len(choices)
+        return [
+            Completion(_cut(ask, text), finish, str(model), prompts[i], shares[i], error)
+            for i, (text, finish, error) in enumerate(choices)
+        ]
+
+    def _choice(self, choice: Any) -> tuple[str, Finish, str]:
+        """Text, finish and error of one choice."""
+        finish = _FINISH.get(choice.get("finish_reason") or "", "stop")
+        error = "the content filter cut it" if finish == "refused" else ""
+        if self._settings.dialect == "completions":
+            text = choice["text"]
+        else:
+            message = choice["message"]
+            text = message.get("content") or ""
+            if refusal := message.get("refusal"):
+                finish, error = "refused", " ".join(str(refusal).split())[:300]
+        if not isinstance(text, str):
+            raise TypeError(f"the text is {type(text).__name__}")
+        return text, finish, error
+
+
+def _cut(ask: Ask, text: str) -> str:
+    """The text without the prefix, which some endpoints repeat, and up to the first of the stops that were not sent."""
+    text = text.removeprefix(ask.prefix)
+    ends = [end for stop in ask.stop[_MAX_STOPS:] if (end := text.find(stop)) >= 0]
+    return text[: min(ends, default=None)]
+
+
+def _shares(total: Any, lengths: list[int]) -> list[int | None]:
+    """`total` shared out in proportion to `lengths`, in whole numbers that add up to it; None each if it is no number."""
+    if not isinstance(total, int):
+        return [None] * len(lengths)
+    whole = sum(lengths) or 1
+    ends = [total * sum(lengths[: i + 1]) // whole for i in range(len(lengths))]
+    ends[-1] = total
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _is_local(url: str) -> bool:
+    """Whether the address is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

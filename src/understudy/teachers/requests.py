@@ -1,0 +1,236 @@
+"""Sending a request until it is answered: which failures pass, which concern one question, and which concern them all.
+
+    requests = Requests("https://api.openai.com/v1/chat/completions", key, Patience(), concurrency=32)
+    reply = await requests.send({"model": "gpt-4o-mini", "messages": [...]}, read=lambda data: data["choices"])
+
+| what happens                                                     | what is done                                        |
+|------------------------------------------------------------------|-----------------------------------------------------|
+| 429; 503 and 529 with Retry-After                                | wait as told, up to a total time; no failed attempt |
+| 408, 409, 5xx, time-out, reset, half a body, no JSON, no choices | send again, `retries` times, then `Refused`         |
+| 400, 413, 422 and other 4xx                                      | `Refused`: this question cannot be answered         |
+| 401, 402, 403, 404, a redirection, a quota, an unknown parameter | `TeacherError`: no question can                     |
+| no connection time after time, and there never was one           | `TeacherError`                                      |
+
+The key is in one header and nowhere else: it is taken out of everything the endpoint says before anybody reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from understudy.errors import TeacherError
+
+if TYPE_CHECKING:
+    import pyreqwest.response
+
+T = TypeVar("T")
+
+_THROTTLED = (429, 503, 529)
+_PASSING = (408, 409)
+_FATAL_STATUS = {
+    401: "the key is refused. Set another one",
+    402: "the account has no credit left. Top it up, then run the same command again: what was answered is kept",
+    403: "the key may not use this model or endpoint. Use another one",
+    404: "no such model or address. Check the model's name and base_url",
+}
+_FATAL_CODE = {
+    "insufficient_quota": _FATAL_STATUS[402],
+    "billing_hard_limit_reached": _FATAL_STATUS[402],
+    "invalid_api_key": _FATAL_STATUS[401],
+    "model_not_found": _FATAL_STATUS[404],
+    "unsupported_parameter": "the model does not take this. Change the teacher's settings (max_tokens_field, extra_body)",
+    "unsupported_value": "the model does not take this value. Change the sampling settings",
+}
+_FILTERED = ("content_filter", "content_policy_violation")
+_LONGEST_PAUSE_S = 60.0
+_CUT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try. Seconds, but for `retries`."""
+
+    timeout_s: float = 120.0
+    retries: int = 6
+    backoff_s: float = 0.5
+    throttled_s: float = 900.0
+
+
+class Malformed(Exception):
+    """A reply that is not what the protocol says; the request is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that has no answer.
+
+    Attributes:
+        reason: in one line.
+        by_filter: whether a content filter refused it.
+    """
+
+    reason: str
+    by_filter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """The request is to be sent again: after `pause_s`, if the endpoint said so. `throttled`: it was not looked at.
+    `unreachable`: there was no connection.
+    """
+
+    reason: str
+    pause_s: float | None = None
+    throttled: bool = False
+    unreachable: bool = False
+
+
+class Requests:
+    """Posts JSON to one address over connections that are kept open. It belongs to no event loop.
+
+    Args:
+        url: the address.
+        key: sent as the bearer's token; "" for none.
+        patience: how long to try.
+        concurrency: how many requests may be under way; the others wait.
+        direct: go past any proxy that the environment names.
+    """
+
+    def __init__(self, url: str, key: str, patience: Patience, concurrency: int = 32, direct: bool = False) -> None:
+        from pyreqwest.client import ClientBuilder
+
+        self._url = url
+        self._key = key
+        self._patience = patience
+        self._reached = False
+        # A redirection would take the key to an address that nobody configured.
+        builder = ClientBuilder().follow_redirects(False).max_connections(concurrency).user_agent("understudy")
+        builder = builder.timeout(timedelta(seconds=patience.timeout_s)).pool_max_idle_per_host(concurrency)
+        self._client = (builder.no_proxy() if direct else builder).build()
+
+    async def send(self, body: dict[str, Any], read: Callable[[Any], T]) -> T | Refused:
+        """What `read` makes of the reply to `body`, or why there is none.
+
+        Raises:
+            TeacherError: no request can be answered; says what to do.
+        """
+        content = json.dumps(body).encode()
+        failures, throttles, throttled_s = 0, 0, 0.0
+        while True:
+            outcome = await self._attempt(content, read)
+            if not isinstance(outcome, _Again):
+                return outcome
+            pause = self._pause(failures + throttles) if outcome.pause_s is None else outcome.pause_s
+            if outcome.throttled:
+                # Spread the crowd that was sent away at the same moment and told to come back at the same moment.
+                pause += random.uniform(0, self._patience.backoff_s)
+                throttles += 1
+                throttled_s += pause
+                if throttled_s > self._patience.throttled_s:
+                    limit = f"{self._patience.throttled_s:g} s (throttled_s)"
+                    return Refused(f"put off for longer than {limit}: {outcome.reason}")
+            else:
+                failures += 1
+                if failures > self._patience.retries:
+                    if outcome.unreachable and not self._reached:
+                        raise TeacherError(
+                            f"{self._url} cannot be reached ({outcome.reason}). Check base_url and the network"
+                        )
+                    return Refused(f"gave up after {failures} attempts: {outcome.reason}")
+            await asyncio.sleep(pause)
+
+    def _pause(self, tries: int) -> float:
+        longest = min(_LONGEST_PAUSE_S, self._patience.backoff_s * 2.0 ** min(tries, 16))
+        return random.uniform(longest / 2, longest)
+
+    async def _attempt(self, content: bytes, read: Callable[[Any], T]) -> T | Refused | _Again:
+        from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError
+
+        request = self._client.post(self._url).header("Content-Type", "application/json").body_bytes(content)
+        try:
+            response = await (request.bearer_auth(self._key) if self._key else request).build().send()
+            data = bytes(await response.bytes())
+        except PyreqwestError as error:
+            unreachable = isinstance(error, ConnectError | ConnectTimeoutError)
+            return _Again(self._safe(f"{type(error).__name__}: {_cause(error)}"), unreachable=unreachable)
+        self._reached = True
+        if response.status != 200:
+            return self._failure(response, data)
+        kind = response.get_header("content-type") or "nothing"
+        if "json" not in kind:
+            return _Again(f"expected JSON, the reply is {self._safe(kind)}")
+        try:
+            return read(json.loads(data))
+        except (ValueError, RecursionError) as error:
+            return _Again(f"the reply is no JSON ({self._safe(str(error))})")
+        except Malformed as error:
+            return _Again(self._safe(str(error)))
+
+    def _failure(self, response: pyreqwest.response.Response, data: bytes) -> Refused | _Again:
+        status = response.status
+        code, message = _problem(data)
+        reason = self._safe(f"{status} {message}".strip())
+        fatal = _FATAL_CODE.get(code) or _FATAL_STATUS.get(status)
+        if 300 <= status < 400:
+            fatal = f"it redirects to {self._safe(response.get_header('location') or 'nowhere')}. Set base_url to where it is"
+        if fatal:
+            raise TeacherError(f"{self._url}: {fatal} ({reason})")
+        if status in _THROTTLED:
+            wait = _retry_after(response.get_header("retry-after"), response.get_header("retry-after-ms"))
+            return _Again(reason, wait, throttled=status == 429 or wait is not None)
+        if status in _PASSING or status >= 500:
+            return _Again(reason)
+        return Refused(reason, by_filter=code in _FILTERED)
+
+    def _safe(self, text: str) -> str:
+        """One short line without the key."""
+        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:_CUT]
+
+
+def _cause(error: Exception) -> str:
+    """What pyreqwest says, with the innermost cause, which is the one that explains."""
+    causes = (getattr(error, "details", None) or {}).get("causes") or []
+    last = causes[-1].get("message", "") if causes else ""
+    message = str(getattr(error, "message", error))
+    return f"{message} ({last})" if last and last not in message else message
+
+
+def _problem(data: bytes) -> tuple[str, str]:
+    """Code and message of an error's body, in the shapes that OpenAI, vLLM, llama.cpp and proxies send."""
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return "", data.decode("utf-8", "replace")
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return "", str(error)
+    code = error.get("code") or error.get("type") or ""
+    return str(code), str(error.get("message") or error.get("detail") or "")
+
+
+def _retry_after(header: str | None, milliseconds: str | None) -> float | None:
+    """How long to wait, in seconds, as the headers say: a number, or a date; None if they say nothing that can be read."""
+    try:
+        if milliseconds is not None:
+            return _bounded(float(milliseconds) / 1000)
+        if header is None:
+            return None
+        return _bounded(float(header))
+    except ValueError:
+        pass
+    try:
+        return _bounded(email.utils.parsedate_to_datetime(header or "").timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _bounded(seconds: float) -> float | None:
+    return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None

@@ -1,0 +1,69 @@
+"""Small students for tests: examples that are learned in a second, models of every architecture, a folder saved once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from understudy import jsonl
+from understudy.config import Train
+from understudy.records import Example
+from understudy.students import loading, scratch
+from understudy.students.scratch import Shape
+from understudy.students.trainer import TrainSummary, train
+
+SMALL = {
+    "gpt2-small-test": Shape("gpt2", layers=2, width=64, heads=4, vocabulary=1500, positions=96),
+    "llama-small-test": Shape("llama", layers=2, width=64, heads=4, vocabulary=1500, positions=96),
+    "t5-small-test": Shape("t5", layers=1, width=64, heads=4, vocabulary=1500, positions=96),
+}
+scratch.SHAPES.update(SMALL)
+DECODER, LLAMA, SEQ2SEQ = (f"scratch:{name}" for name in SMALL)
+
+NAMES = ("Ann", "Bob", "Cleo", "Dan", "Eve", "Fay", "Gus", "Hal")
+EXAMPLES = tuple(
+    Example(
+        f"q{i}",
+        f"{name} has {i + 2} apples and {9 * i + 11} pears.",
+        f"def solution():\n    return {i + 2} + {9 * i + 11}\n",
+    )
+    for i, name in enumerate(NAMES)
+)
+TEXTS = tuple(text for example in EXAMPLES for text in (example.prompt, example.target))
+
+
+def model(spec: str = DECODER, seed: int = 0) -> loading.Loaded:
+    return loading.load(spec, texts=TEXTS, seed=seed)
+
+
+def examples_file(folder: Path, examples: Sequence[Example] = EXAMPLES, name: str = "examples.jsonl") -> Path:
+    jsonl.write(folder / name, (example.to_json() for example in examples))
+    return folder / name
+
+
+def trained(
+    folder: Path,
+    spec: str = DECODER,
+    examples: Sequence[Example] = EXAMPLES,
+    valid: Sequence[Example] = (),
+    objectives: Mapping[str, float] | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> TrainSummary:
+    """Train in `folder`: leaves `student`, `log.jsonl` and the files of examples."""
+    table = {"steps": 4, "batch_size": 8, "learning_rate": 5e-3, "eval_every": 100, **(settings or {})}
+    folder.mkdir(parents=True, exist_ok=True)
+    return train(
+        spec=spec,
+        start=options.pop("start", None),
+        examples=examples_file(folder, examples),
+        validation=examples_file(folder, valid, "valid.jsonl") if valid else None,
+        settings=Train(**table),
+        objectives=objectives or {"target": 1.0},
+        seed=seed,
+        out=folder / "student",
+        log=folder / "log.jsonl",
+        **options,
+    )

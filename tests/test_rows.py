@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from invented import make_run
+from understudy.report.rows import amount, duration, percent, table, text_table, verdict
+
+
+def test_a_row_holds_what_compares_a_run(tmp_path: Path) -> None:
+    [row] = table([make_run(tmp_path / "pad", right=30, of=40)])
+    expected = {
+        "run": "pad",
+        "method": "pad",
+        "task": "wordsums",
+        "teacher": "openai:some-model",
+        "split": "test",
+        "n": 40,
+        "accuracy": 0.75,
+        "parsable": 0.95,
+        "parameters": 1_234_567,
+        "train_seconds": 130.0,
+        "teacher_tokens": 50_000,
+        "teacher_usd": "0.31",
+    }
+    assert {key: row[key] for key in expected} == expected
+    assert row["low"] < 0.75 < row["high"]
+
+
+def test_a_run_that_is_not_evaluated_has_a_row_without_numbers(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "pad")
+    (run / "metrics.json").unlink()
+    (run / "predictions.jsonl").unlink()
+    [row] = table([run])
+    assert (row["split"], row["n"], row["accuracy"], row["low"]) == (None, None, None, None)
+
+
+def test_what_an_earlier_role_wrote_costs_no_teacher(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "pad")
+    path = run / "rationales/program.funnel.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "by": "generator"}))
+    [row] = table([run])
+    assert (row["teacher_tokens"], row["teacher_usd"]) == (None, None)
+
+
+def test_an_unknown_price_is_none_and_not_zero(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "pad")
+    path = run / "rationales/program.funnel.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "usd": None}))
+    assert table([run])[0]["teacher_usd"] is None
+
+
+def test_the_text_table_is_aligned(tmp_path: Path) -> None:
+    lines = text_table(table([make_run(tmp_path / "pad"), make_run(tmp_path / "a-longer-name", right=4)])).splitlines()
+    assert [line.split()[0] for line in lines] == ["run", "-------------", "pad", "a-longer-name"]
+    ends = {line.index("%") for line in lines[2:]}
+    assert len(ends) == 1
+
+
+def test_columns_with_nothing_to_show_are_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "pad")
+    assert "params" in text_table(table([run]))
+    (run / "students/student.json").unlink()
+    assert "params" not in text_table(table([run]))
+
+
+def test_a_control_character_in_a_name_does_not_reach_the_terminal() -> None:
+    [row] = [{**BASE, "run": "bad\x1b[31m"}]
+    assert "\x1b" not in text_table([row])
+
+
+BASE: dict[str, Any] = {
+    **dict.fromkeys(
+        ("parsable", "executable", "truncated", "repeated", "parameters", "completion_tokens", "train_seconds"), None
+    ),
+    "teacher_tokens": None,
+    "teacher_usd": None,
+    "run": "r",
+    "method": "pad",
+    "task": "t",
+    "split": "test",
+    "n": 100,
+    "error": 0,
+    "accuracy": 0.9,
+    "low": 0.82,
+    "high": 0.94,
+}
+BEHIND = {**BASE, "run": "s", "method": "finetune", "accuracy": 0.5, "low": 0.4, "high": 0.6}
+CLOSE = {**BASE, "run": "s", "method": "finetune", "accuracy": 0.85, "low": 0.76, "high": 0.9}
+
+
+def test_the_verdict_on_one_run_says_how_good_and_how_sure() -> None:
+    assert verdict([BASE]) == "pad answers 90.0 % of 100 t test questions right (95 % interval 82.0–94.0 %)"
+
+
+def test_the_verdict_claims_a_lead_only_where_the_intervals_are_apart() -> None:
+    assert verdict([BEHIND, BASE]).endswith("clearly ahead of finetune with 50.0 %")
+    assert "intervals overlap" in verdict([CLOSE, BASE])
+    assert "clearly" not in verdict([CLOSE, BASE])
+
+
+def test_the_verdict_calls_equal_accuracies_level() -> None:
+    assert "level with finetune" in verdict([BASE, {**BASE, "run": "s", "method": "finetune"}])
+
+
+def test_the_verdict_names_runs_where_methods_do_not_tell_them_apart() -> None:
+    assert verdict([BASE, {**BEHIND, "method": "pad"}]).startswith("r answers")
+
+
+def test_the_verdict_does_not_compare_tasks_or_splits() -> None:
+    assert "not comparable" in verdict([BASE, {**BEHIND, "task": "other"}])
+    assert "ahead" not in verdict([BASE, {**BEHIND, "split": "hard"}])
+
+
+def test_the_verdict_on_a_run_without_numbers_claims_none() -> None:
+    assert "not evaluated yet" in verdict([{**BASE, "accuracy": None}])
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(None, "–"), (41.33, "41.3"), (999, "999"), (50_000, "50 k"), (1_234_567, "1.23 M"), (7e9, "7 G")],
+)
+def test_amounts_are_short(number: float | None, shown: str) -> None:
+    assert amount(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "–"), (3.14, "3.1 s"), (42, "42 s"), (59.9, "1 min 00 s"), (128.4, "2 min 08 s"), (3900, "1 h 05 min")],
+)
+def test_durations_are_short(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_no_share_is_not_zero_percent() -> None:
+    assert (percent(None), percent(0.0)) == ("–", "0.0 %")
