@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,9 @@ from pydantic import PrivateAttr
 
 from understudy.answers import AnswerKind, kind
 from understudy.config import Config, Part
-from understudy.formats import Label
+from understudy.formats import Cot, Label
 from understudy.methods import Method, Role, Source, predict
-from understudy.procedures import Ask, Completer, Procedure
+from understudy.procedures import Ask, AsyncCompleter, Completer, Procedure
 from understudy.records import Completion, Example, Prediction, Question, Rationale
 from understudy.rundir import RunDir
 from understudy.sandbox import Outcome
@@ -43,6 +44,10 @@ class Sums(Task):
         for number in range(begin, begin + (self.train if split == "train" else self.test)):
             gold = str(number + 1) if self.labelled or split == "test" else None
             yield Question(f"{split}-{number}", f"{number} + 1", gold)
+
+    def human(self, question: Question, format: str) -> Rationale | None:
+        number = int(question.id.rsplit("-", 1)[1])
+        return Rationale("One more.", str(number + 1)) if format == "cot" and number % 2 else None
 
     def fingerprint(self) -> str:
         return f"{self.train} {self.test} {self.labelled}"
@@ -79,6 +84,23 @@ class Told(Teacher):
 
     def identity(self) -> str:
         return f"told {self.version}"
+
+
+class Streaming(Teacher):
+    """Answers asks one at a time, the later ones first."""
+
+    name = "streaming"
+
+    @contextmanager
+    def open(self, task: Task, concurrency: int = 32) -> Iterator[AsyncCompleter]:
+        yield self
+
+    async def complete_one(self, ask: Ask) -> list[Completion]:
+        await asyncio.sleep(0.01 / (1 + int(ask.key.rsplit("-", 1)[1])))
+        return [Completion(f"So. The answer is {right(ask, sample)}.") for sample in range(ask.n)]
+
+    def identity(self) -> str:
+        return "streaming"
 
 
 class Asks(Method):
@@ -119,6 +141,22 @@ class TwoRoles(Method):
             [[done]] = yield [Ask("solver", said.text)]
             texts += [said.text, done.text]
         return Prediction(texts[-1] if texts else None, tuple(texts))
+
+
+class ByHumans(Asks):
+    """Learns what humans wrote."""
+
+    name = "by-humans"
+    asks_teacher = False
+
+    def roles(self) -> Sequence[Role]:
+        return [Role("student", (Source("human", Cot(), by="human"),))]
+
+    def examples(
+        self, task: Task, role: Role, question: Question, found: Mapping[str, Sequence[Rationale]]
+    ) -> Iterable[Example]:
+        for rationale in found["human"]:
+            yield Example(question.id, question.text, rationale.text)
 
 
 class SelfTaught(Method):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from doubles import Asks, SelfTaught, Sums, Told, TwoRoles, right, run_of
+from doubles import Asks, ByHumans, SelfTaught, Streaming, Sums, Told, TwoRoles, right, run_of
 from understudy import jsonl
 from understudy.config import Filter, Generate
 from understudy.errors import DataError, NothingKeptError, RunError
@@ -97,6 +97,21 @@ def test_a_role_learns_from_what_an_earlier_role_writes(tmp_path: Path) -> None:
     own = rows(run.dir.completions("own"))
     assert len(own) == 12
     assert {row["model"] for row in own} == {"nearest"}
+
+
+def test_a_human_may_write_the_rationales(tmp_path: Path) -> None:
+    run = run_of(tmp_path, ByHumans())
+    walk(run, until="build")
+    assert [row["question"] for row in rows(run.dir.rationales("human"))] == [f"train-{i}" for i in range(1, 12, 2)]
+    assert {row["slug"] for row in rows(run.dir.rejected("human"))} == {"failed"}
+    assert {row["model"] for row in rows(run.dir.completions("human"))} == {"human"}
+
+
+def test_answers_that_come_out_of_order_are_put_into_order(tmp_path: Path) -> None:
+    run = run_of(tmp_path, SingleTask(), Streaming(), generate=Generate(concurrency=5))
+    walk(run, until="filter")
+    assert [row["question"] for row in rows(run.dir.completions("rationale"))] == [f"train-{i}" for i in range(12)]
+    assert len(rows(run.dir.rationales("rationale"))) == 12
 
 
 def test_a_second_walk_does_nothing(tmp_path: Path) -> None:

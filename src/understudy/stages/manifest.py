@@ -21,7 +21,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pydantic", "pydantic-monty")
 def begin(run: Run) -> None:
     """Write the manifest, keeping what earlier walks noted of their steps."""
     before = read_json(run.dir.manifest) or {}
-    notes = [note] if (note := run.teacher.note()) and uses_teacher(run) else []
+    notes = [*run.task.notes(), *([run.teacher.note()] if uses_teacher(run) and run.teacher.note() else [])]
     found: dict[str, Any] = {
         "understudy": understudy.__version__,
         "config": run.config.model_dump(mode="json"),
