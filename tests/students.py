@@ -38,7 +38,8 @@ def model(spec: str = DECODER, seed: int = 0) -> loading.Loaded:
 
 
 def examples_file(folder: Path, examples: Sequence[Example] = EXAMPLES, name: str = "examples.jsonl") -> Path:
-    jsonl.write(folder / name, (example.to_json() for example in examples))
+    if not (folder / name).exists():
+        jsonl.write(folder / name, (example.to_json() for example in examples))
     return folder / name
 
 

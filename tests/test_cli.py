@@ -148,7 +148,7 @@ def test_an_empty_train_split(config: Path) -> None:
     assert "training split of task 'local' is empty" in fails(1, "run", config, task, "method=finetune")
 
 
-OTHER_FAULTS = "syntax_error name_error wrong_operand endless_loop prose run_on truncated wrong_label".split()
+OTHER_FAULTS = ["syntax_error", "name_error", "wrong_operand", "endless_loop", "prose", "run_on", "truncated", "wrong_label"]
 
 
 def test_no_kept_rationale_at_all(config: Path) -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -7,16 +7,20 @@ from understudy.errors import StudentError
 from understudy.records import Example
 from understudy.students.encoding import Encoder, Encoding, encode, positions_of
 
-TEMPLATE = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}[reply]{% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}[reply]{% endif %}"
+)
 
 
-def encoder(spec: str = DECODER, **limits: int) -> Encoder:
+def encoder(spec: str = DECODER, limits: Mapping[str, int] | None = None) -> Encoder:
     loaded = model(spec)
-    return Encoder(loaded.tokenizer, Encoding(loaded.encoding.architecture, **limits), positions_of(loaded.model))  # type: ignore[arg-type]
+    encoding = Encoding.from_json({**loaded.encoding.to_json(), **(limits or {})})
+    return Encoder(loaded.tokenizer, encoding, positions_of(loaded.model))
 
 
-def only(example: Example, **limits: int) -> list[tuple[Example, object]]:
-    return list(encode(iter([example]), encoder(**limits), {"target": 1.0}, "error"))
+def only(example: Example, limits: Mapping[str, int] | None = None) -> list[tuple[Example, object]]:
+    return list(encode(iter([example]), encoder(limits=limits), {"target": 1.0}, "error"))
 
 
 def test_a_decoder_reads_the_prompt_and_a_separator() -> None:
@@ -76,7 +80,7 @@ def test_an_example_that_cannot_be_used_names_its_question(
     example: Example, limits: dict[str, int], message: str
 ) -> None:
     with pytest.raises(StudentError, match=message):
-        only(example, **limits)
+        only(example, limits)
 
 
 def test_a_too_long_example_is_dropped_when_told_so() -> None:

@@ -75,7 +75,8 @@ def test_a_vocabulary_below_bytes_and_digits_is_refused() -> None:
 
 
 def test_the_tokenizer_is_the_same_in_another_process() -> None:
-    code = f"from understudy.students.scratch import make_tokenizer as m; print(m({TEXTS!r}, 1600).backend_tokenizer.to_str())"
+    code = "from understudy.students.scratch import make_tokenizer as make; "
+    code += f"print(make({TEXTS!r}, 1600).backend_tokenizer.to_str())"
     environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "77", "RAYON_NUM_THREADS": "3"}
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert out.stdout.strip() == TOKENIZER.backend_tokenizer.to_str()

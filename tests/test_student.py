@@ -70,7 +70,8 @@ def test_a_completion_knows_its_student_and_its_tokens(learned: dict[str, Studen
 def test_a_completion_does_not_depend_on_the_asks_beside_it(
     untrained: dict[str, Student], spec: str, sampling: Sampling
 ) -> None:
-    together = asks(sampling, n=2) + [
+    together = [
+        *asks(sampling, n=2),
         Ask("student", LONG, sampling=Sampling(0.5, 3)),
         Ask("student", "x", prefix="def"),
     ]

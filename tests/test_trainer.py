@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from students import DECODER, EXAMPLES, LLAMA, SEQ2SEQ, model, trained
+from students import DECODER, EXAMPLES, LLAMA, SEQ2SEQ, examples_file, model, trained
 from understudy import jsonl
 from understudy.config import Train
 from understudy.errors import DataError, StudentError
@@ -202,8 +202,6 @@ def test_a_training_that_cannot_work_says_why(tmp_path: Path, options: dict[str,
 
 def test_a_row_that_is_no_example_says_its_line(tmp_path: Path) -> None:
     jsonl.write(tmp_path / "examples.jsonl", [EXAMPLES[0].to_json(), {"question": "q1", "prompt": "x"}])
-    settings = {"objectives": {"target": 1.0}, "seed": 0, "out": tmp_path / "s", "log": tmp_path / "l"}
-
     with pytest.raises(DataError, match=r"examples.jsonl:2: not an example"):
         train(
             spec=DECODER,
@@ -211,7 +209,10 @@ def test_a_row_that_is_no_example_says_its_line(tmp_path: Path) -> None:
             examples=tmp_path / "examples.jsonl",
             validation=None,
             settings=Train(),
-            **settings,
+            objectives={"target": 1.0},
+            seed=0,
+            out=tmp_path / "student",
+            log=tmp_path / "log.jsonl",
         )
 
 
@@ -293,7 +294,8 @@ SHARED = """
 import sys
 from pathlib import Path
 from students import EXAMPLES, trained
-trained(Path(sys.argv[1]), settings={"steps": 12, "micro_batch_size": 2, "batch_size": 7, "eval_every": 5}, valid=EXAMPLES[:3])
+settings = {"steps": 12, "micro_batch_size": 2, "batch_size": 7, "eval_every": 5}
+trained(Path(sys.argv[1]), settings=settings, valid=EXAMPLES[:3])
 """
 
 
@@ -302,6 +304,9 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(SHARED)
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
     for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        examples_file(tmp_path / str(processes))
+        examples_file(tmp_path / str(processes), EXAMPLES[:3], "valid.jsonl")
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         subprocess.run([*launch, tmp_path / "job.py", tmp_path / str(processes)], env=environment, check=True)
     one, two = (rows_of(tmp_path / str(processes)) for processes in (1, 2))

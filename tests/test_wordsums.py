@@ -69,6 +69,10 @@ def copied_from_nearest(question: Question) -> str:
     return str(value).removesuffix(".0")
 
 
+def steps_of(question: Question) -> int:
+    return len(re.findall(r" [-+*/] ", SMALL.solution(question, "program").text))
+
+
 def masked(question: Question) -> str:
     """The question without its numbers, names and things, and its program without its numbers."""
     named = {*PEOPLE, *THINGS, *(word for pair in BOXES for word in pair)}
@@ -140,18 +144,8 @@ def test_numbers_stand_apart_from_letters() -> None:
 
 
 def test_the_steps_are_as_many_as_asked_for() -> None:
-    def steps(split: str) -> set[int]:
-        programs = [SMALL.solution(question, "program").text for question in rows(split)]
-        return {len(re.findall(r" [-+*/] ", program)) for program in programs}
-
-    assert steps("train") == steps("test") == {2, 3, 4}
-    assert steps("more-steps") == {5, 6}
-
-
-def test_what_a_test_question_computes_never_occurs_in_training() -> None:
-    trained = {by_position(question, question.extra["equation"]) for question in rows("train")}
-    for split in ("test", "unseen-numbers", "more-steps"):
-        assert not trained & {by_position(question, question.extra["equation"]) for question in rows(split)}
+    assert {steps_of(question) for question in (*rows("train"), *rows("test"))} == {2, 3}
+    assert {steps_of(question) for question in rows("more-steps")} == {4, 5}
 
 
 def test_template_and_program_of_a_test_question_never_occur_in_training_and_some_recur_within_it() -> None:
@@ -170,9 +164,7 @@ def test_the_nearest_program_is_right_where_the_question_itself_was_trained_on()
 
 
 def test_unseen_numbers_are_in_no_other_split() -> None:
-    seen, unseen = (
-        {int(n) for q in rows(split) for n in numbers_in(q.text)} for split in ("train", "unseen-numbers")
-    )
+    seen, unseen = ({int(n) for q in rows(split) for n in numbers_in(q.text)} for split in ("train", "unseen-numbers"))
     assert not seen & unseen
     assert {int(n) for split in ("test", "more-steps") for q in rows(split) for n in numbers_in(q.text)} <= seen
 
@@ -187,16 +179,19 @@ def test_the_same_settings_give_the_same_rows_in_any_order_of_asking() -> None:
     assert tuple(reversed(backwards)) == rows("test")
 
 
+def test_the_size_of_a_split_is_how_many_questions_it_has() -> None:
+    assert [SMALL.size(split) for split in SMALL.splits] == [600, 150, 150, 150]
+    assert [len(rows(split)) for split in SMALL.splits] == [600, 150, 150, 150]
+
+
 def test_a_row_does_not_depend_on_how_many_there_are() -> None:
     assert tuple(Wordsums(train=50, test=1).questions("train")) == rows("train")[:50]
 
 
-def test_another_seed_gives_other_rows_with_the_same_arithmetic_held_out() -> None:
+def test_another_seed_gives_other_rows_with_the_same_held_out() -> None:
     other = list(Wordsums(seed=1, train=600, test=1).questions("train"))
     assert not {question.text for question in other} & {question.text for question in rows("train")}
-    assert not {by_position(q, q.extra["equation"]) for q in other} & {
-        by_position(q, q.extra["equation"]) for q in rows("test")
-    }
+    assert not {masked(question) for question in other} & {masked(question) for question in rows("test")}
 
 
 def test_a_row_comes_back_from_json_with_its_solution() -> None:
@@ -224,8 +219,7 @@ def test_demonstrations_are_worked_and_never_questions_of_a_split(format: str) -
     demonstrations = SMALL.demonstrations(format)
     assert len(demonstrations) == 8
     assert not {question.text for question, _ in demonstrations} & {question.text for question in every_row()}
-    tested = {by_position(question, question.extra["equation"]) for question in rows("test")}
-    assert not {by_position(question, question.extra["equation"]) for question, _ in demonstrations} & tested
+    assert not {masked(question) for question, _ in demonstrations} & {masked(question) for question in rows("test")}
     assert all(rationale == SMALL.solution(question, format) for question, rationale in demonstrations)
 
 
@@ -241,7 +235,7 @@ def test_in_expression_mode_the_answer_is_the_equation_and_the_number_is_right_t
 
 
 def test_a_mistake_leads_to_another_whole_answer_and_keeps_the_question() -> None:
-    for question in rows("test"):
+    for question in every_row():
         mistaken = SMALL.mistaken(question, Random(question.id))
         assert mistaken.text == question.text
         value = value_of(SMALL.solution(mistaken, "program").text)
@@ -254,17 +248,23 @@ def test_the_fingerprint_follows_the_settings() -> None:
     assert SMALL.fingerprint() != Wordsums(train=600, test=150, seed=1).fingerprint()
 
 
-@pytest.mark.parametrize("settings", [{"steps": (3, 2)}, {"steps": (0, 2)}, {"numbers": (2, 12)}, {"numbers": (5, 99)}])
+@pytest.mark.parametrize("settings", [{"steps": (3, 2)}, {"steps": (0, 2)}, {"numbers": (2, 40)}, {"numbers": (5, 99)}])
 def test_ranges_that_give_no_questions_are_refused(settings: dict[str, tuple[int, int]]) -> None:
     with pytest.raises(ValidationError, match="expected"):
         Wordsums.model_validate(settings)
 
 
 def test_other_ranges_work_too() -> None:
-    task = Wordsums(train=40, test=20, steps=(1, 6), numbers=(3, 40), largest=300)
+    task = Wordsums(train=40, test=20, steps=(1, 6), numbers=(3, 60), largest=300)
     for split in task.splits:
         for question in task.questions(split):
             assert value_of(task.solution(question, "program").text) == int(question.answer or "")
+
+
+def test_settings_that_no_question_can_meet_are_refused_with_the_next_step() -> None:
+    task = Wordsums(steps=(6, 6), largest=20)
+    with pytest.raises(DataError, match="Allow larger values or fewer steps"):
+        list(task.questions("unseen-numbers"))
 
 
 def test_the_words_are_few() -> None:
@@ -283,8 +283,9 @@ def test_every_move_leads_to_something_that_can_be_asked_for_and_is_told_sooner_
 
 def test_the_example_in_the_docstring_is_a_row() -> None:
     shown = " ".join((wordsums.__doc__ or "").split())
-    question = Wordsums().question("test-5")
+    question = Wordsums().question("test-9")
     assert question.text in shown
     assert f'"equation": "{question.extra["equation"]}"' in shown
-    assert all(line in shown for line in Wordsums().solution(question, "socratic").text.replace("\n", " ").split("? "))
-    assert Wordsums().question("test-6").text not in shown
+    assert Wordsums().solution(question, "cot").text in shown
+    assert all(line in shown for line in Wordsums().solution(question, "socratic").text.split("\n")[1:])
+    assert Wordsums().question("test-8").text not in shown

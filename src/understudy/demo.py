@@ -26,17 +26,24 @@ from understudy.jsonl import write_text
 from understudy.progress import Progress, Screen
 
 COMMON = """
-teacher = "scripted"                  # answers from the task's own solutions, and makes mistakes on purpose
 student = "{student}"
 seed = {seed}
+
+[teacher]
+name = "scripted"                     # answers from the task's own solutions, and makes mistakes on purpose
+endless_loop = 0.002
 
 [generate]
 demonstrations = 2
 
+[sandbox]
+timeout_s = 0.5
+
 [train]
 steps = {steps}
-batch_size = 32
+batch_size = 8
 learning_rate = 3e-3
+weight_decay = 0.1
 eval_every = {steps}
 
 [evaluate]
@@ -45,8 +52,8 @@ batch_size = 100
 max_tokens = {max_tokens}
 """
 
-SHAPE = "scratch:gpt2-tiny"
-STEPS = 600
+SHAPE = "scratch:llama-nano"
+STEPS = 2000
 RUNS = {
     "finetune": ('task = "wordsums"\nmethod = "finetune"', SHAPE, 8),
     "single-task": ('task = "wordsums"\nmethod = "single-task"', SHAPE, 160),
@@ -57,10 +64,11 @@ RUNS = {
 """Name of the run: what its configuration opens with, its student, and the longest answer in tokens."""
 
 STARTER = """\
-# understudy run understudy.toml        every key:  understudy keys        the same for an editor:  understudy schema
+# understudy run understudy.toml        a teacher of your own: teacher = "openai:gpt-4o-mini", the key in OPENAI_API_KEY
+# every key:  understudy keys        the same for an editor:  understudy schema
 task = "wordsums"                       # understudy list tasks; your own file: { path = "my.jsonl", answer = "number" }
 method = "pad"                          # understudy list methods
-# teacher = "openai:gpt-4o-mini"        # provider:model; the key comes from OPENAI_API_KEY""" + COMMON.format(
+""" + COMMON.format(
     student=SHAPE, seed=0, steps=STEPS, max_tokens=160
 )
 
@@ -106,14 +114,15 @@ class Job:
     def start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "understudy", "run", str(self.config), "--out", str(self.out), "--events"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with open(self.log, "w") as log:
+            return subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+
+    @property
+    def log(self) -> Path:
+        """What the process says beside its progress."""
+        return self.out.with_name(f"{self.name}.log")
 
 
 def run_side_by_side(jobs: Sequence[Job], at_once: int, progress: Progress) -> None:
@@ -134,8 +143,9 @@ def run_side_by_side(jobs: Sequence[Job], at_once: int, progress: Progress) -> N
                 continue
             process = running.pop(name)
             if process.wait() != 0:
-                config = next(job.config for job in jobs if job.name == name)
-                raise RunError(f"the run {name!r} failed. {_last_words(process)}. Alone:  understudy run {config}")
+                job = next(job for job in jobs if job.name == name)
+                last = (job.log.read_text().strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+                raise RunError(f"the run {name!r} failed: {last}. All of it: {job.log}")
             board.end(name)
 
 
@@ -149,17 +159,13 @@ def _listen(name: str, process: subprocess.Popen[str], events: queue.Queue[tuple
     events.put((name, None))
 
 
-def _last_words(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    lines = process.stderr.read().strip().splitlines()
-    return lines[-1] if lines else f"It ended with exit code {process.returncode}"
-
-
 def _stop(running: dict[str, subprocess.Popen[str]]) -> None:
     for process in running.values():
         process.terminate()
     for process in running.values():
         process.wait()
+        if process.stdout:
+            process.stdout.close()
 
 
 class Board:

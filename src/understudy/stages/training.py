@@ -72,6 +72,7 @@ def _train_model(run: Run, role: Role) -> int:
             out=run.dir.student(role.name),
             log=run.dir.training(role.name),
             progress=on_step,
+            say=run.progress.say,
         )
     numbers = {
         name: value for name, value in dataclasses.asdict(summary).items() if name != "seconds"

@@ -13,7 +13,18 @@ from understudy.tasks.task import Task
 TASKS: Registry[Task] = Registry(
     "task",
     {
+        "anli": "understudy.tasks.anli:Anli",
+        "asdiv": "understudy.tasks.asdiv:Asdiv",
+        "coin-flip": "understudy.tasks.coin_flip:CoinFlip",
+        "cqa": "understudy.tasks.cqa:Cqa",
+        "esnli": "understudy.tasks.esnli:Esnli",
+        "gsm-hard": "understudy.tasks.gsmhard:Gsmhard",
+        "gsm8k": "understudy.tasks.gsm8k:Gsm8k",
+        "kinfolk": "understudy.tasks.kinfolk:Kinfolk",
+        "last-letters": "understudy.tasks.last_letters:LastLetters",
         "local": "understudy.tasks.local:Local",
+        "multiarith": "understudy.tasks.multiarith:Multiarith",
+        "strategyqa": "understudy.tasks.strategyqa:Strategyqa",
         "svamp": "understudy.tasks.svamp:Svamp",
         "wordsums": "understudy.tasks.wordsums:Wordsums",
     },

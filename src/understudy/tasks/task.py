@@ -54,6 +54,14 @@ class Task(Settings, ABC):
         """Worked examples for prompts in a format, none of them from a test split; empty if there are none."""
         return ()
 
+    def human(self, question: Question, format: str) -> Rationale | None:
+        """The rationale that a human wrote for `question`, in a format; None if there is none."""
+        return None
+
+    def notes(self) -> Sequence[str]:
+        """What every report of a run on this task must say, in sentences."""
+        return ()
+
     def grade(self, answer: str, question: Question) -> bool:
         """Whether `answer` is right.
 
