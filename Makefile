@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 
-.PHONY: demo test quick check bench docs format lock clean
+.PHONY: demo test quick check bench fuzz docs picture format lock clean
 
 demo: $(SETUP)  ## set up, then distil the bundled task four ways and open the comparison
 	$(BIN)/understudy demo
@@ -26,6 +26,12 @@ docs: $(SETUP)  ## write the pages that are made from the code
 
 bench: $(SETUP)  ## every benchmark, each in under a minute
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
+
+fuzz: $(SETUP)  ## 100,000 mutated programs through the sandbox, several minutes
+	$(BIN)/python tests/fuzz.py --count 100000
+
+picture: $(SETUP)  ## the README's picture, from the runs of the demo
+	$(BIN)/python scripts/picture.py runs/demo
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix .

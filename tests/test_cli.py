@@ -128,7 +128,7 @@ def test_every_mistake_at_once(config: Path) -> None:
 
 
 def test_a_broken_line_41(config: Path) -> None:
-    rows = ['{"id": %d, "question": "1 + 1?", "answer": "2"}' % i for i in range(60)]
+    rows = [json.dumps({"id": i, "question": "1 + 1?", "answer": "2"}) for i in range(60)]
     rows[40] = '{"id": 40, "question": '
     Path("my.jsonl").write_text("\n".join(rows))
     error = fails(1, "run", config, 'task={path="my.jsonl",answer="number"}', "method=finetune")
@@ -148,7 +148,16 @@ def test_an_empty_train_split(config: Path) -> None:
     assert "training split of task 'local' is empty" in fails(1, "run", config, task, "method=finetune")
 
 
-OTHER_FAULTS = ["syntax_error", "name_error", "wrong_operand", "endless_loop", "prose", "run_on", "truncated", "wrong_label"]
+OTHER_FAULTS = [
+    "syntax_error",
+    "name_error",
+    "wrong_operand",
+    "endless_loop",
+    "prose",
+    "run_on",
+    "truncated",
+    "wrong_label",
+]
 
 
 def test_no_kept_rationale_at_all(config: Path) -> None:
@@ -204,7 +213,8 @@ def test_help_imports_no_torch_and_no_configuration() -> None:
 def test_the_core_imports_neither_torch_nor_a_hub() -> None:
     code = (
         "import understudy, understudy.pipeline, understudy.stages.opening, understudy.report.page\n"
-        "from understudy.tasks import TASKS; from understudy.methods import METHODS; from understudy.teachers import TEACHERS\n"
+        "from understudy.tasks import TASKS\nfrom understudy.methods import METHODS\n"
+        "from understudy.teachers import TEACHERS\n"
         "for r in (TASKS, METHODS, TEACHERS):\n    [r.find(name) for name in r.names]"
     )
     assert not imported_by(code) & {*HEAVY, "huggingface_hub"}

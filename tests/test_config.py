@@ -130,7 +130,7 @@ def test_settings_cannot_be_changed() -> None:
     config, _ = parse(Config, MINIMAL)
     assert config is not None
     with pytest.raises(ValueError, match="frozen"):
-        config.seed = 3
+        config.seed = 3  # type: ignore[misc]
 
 
 def test_relative_paths_start_at_the_data_folder_then_at_the_file(tmp_path: Path) -> None:

@@ -177,6 +177,28 @@ def init(path: Path) -> None:
     click.echo(f"wrote {path}. Look at it, then:  understudy run {path}")
 
 
+@cli.command()
+@click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@click.option("--self-test", is_flag=True, help="Say what closes programs in on this system, and prove it.")
+@click.option("--timeout", "timeout_s", type=float, default=2.0, show_default=True, help="Time limit, in seconds.")
+@click.option("--memory", "memory_mb", type=int, default=256, show_default=True, help="Memory limit, in MiB.")
+@click.option("--engine", type=click.Choice(["auto", "cpython", "monty", "unsafe"]), default="auto", show_default=True)
+def check(path: Path | None, self_test: bool, timeout_s: float, memory_mb: int, engine: Any) -> None:
+    """Run the Python program in FILE in the sandbox, and show its value and that of its lines."""
+    from understudy.sandbox.check import check_file
+    from understudy.sandbox.check import self_test as test
+
+    if self_test:
+        lines, ok = test()
+    elif path is None:
+        raise click.UsageError("give FILE, or --self-test")
+    else:
+        checked = check_file(path, timeout_s, memory_mb, engine)
+        lines, ok = list(checked.lines), checked.ok
+    click.echo("\n".join(lines))
+    sys.exit(0 if ok else 1)
+
+
 @cli.command("list")
 @click.argument("kind", type=click.Choice(["tasks", "methods", "teachers", "formats", "students"]))
 def list_parts(kind: str) -> None:
@@ -195,13 +217,20 @@ def _lines(kind: str) -> list[tuple[str, str]]:
     from understudy.teachers import TEACHERS
 
     if kind == "formats":
-        return [(name, (format.__doc__ or "").strip()) for name, format in sorted(FORMATS.items())]
+        return [(name, (format.__doc__ or "").split("\n")[0]) for name, format in sorted(FORMATS.items())]
     if kind == "students":
         shapes = [
-            (f"scratch:{name}", f"untrained {s.architecture}: {s.layers} layers, {s.width} wide, {s.positions} positions")
+            (
+                f"scratch:{name}",
+                f"untrained {s.architecture}: {s.layers} layers, {s.width} wide, {s.positions} positions",
+            )
             for name, s in sorted(SHAPES.items())
         ]
-        return [*shapes, ("nearest", "learns nothing: copies the target of its nearest example"), ("...", "a folder or hub id")]
+        others = [
+            ("nearest", "learns nothing: copies the target of its nearest example"),
+            ("...", "a folder or hub id"),
+        ]
+        return [*shapes, *others]
     registry: Any = {"tasks": TASKS, "methods": METHODS, "teachers": TEACHERS}[kind]
     return [(name, registry.line(name)) for name in registry.names]
 

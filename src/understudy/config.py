@@ -156,6 +156,8 @@ class SandboxSettings(Settings):
     """Time limit of one program, in seconds."""
     memory_mb: int = Field(256, ge=16)
     """Memory limit of one program, in MiB."""
+    engine: Literal["auto", "cpython", "monty", "unsafe"] = "auto"
+    """What runs them: `auto` is `cpython` where the kernel closes it in, else `monty`; `unsafe` has limits but no walls."""
 
 
 class Config(Settings):

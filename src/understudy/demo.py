@@ -68,9 +68,7 @@ STARTER = """\
 # every key:  understudy keys        the same for an editor:  understudy schema
 task = "wordsums"                       # understudy list tasks; your own file: { path = "my.jsonl", answer = "number" }
 method = "pad"                          # understudy list methods
-""" + COMMON.format(
-    student=SHAPE, seed=0, steps=STEPS, max_tokens=160
-)
+""" + COMMON.format(student=SHAPE, seed=0, steps=STEPS, max_tokens=160)
 
 
 def configuration(name: str, seed: int) -> str:

@@ -148,8 +148,10 @@ class MontyEngine:
         if pool is not None:
             pool.__exit__(None, None, None)
 
-    def run(self, programs: Sequence[str], timeout_s: float) -> list[Outcome]:
-        """The outcomes of `programs`, in order. A crash is tried once more: something else may have killed the worker.
+    def run(self, programs: Sequence[str], timeout_s: float, lines: bool = False) -> list[Outcome]:
+        """The outcomes of `programs`, in order. Monty cannot record the values of lines.
+
+        A crash is tried once more: something else may have killed the worker.
 
         Raises:
             SandboxError: no worker can be started, or the engine is not open.

@@ -24,9 +24,12 @@ class Outcome:
         value: what `solution()` returned or the answer variable holds, as exact data of builtin types.
         error: `Type: message` for `error`, a sentence for the other statuses.
         printed: what it wrote to standard output, cut at the limit.
+        lines: (line number, name, value) of each assignment on the way, if that was asked for: of the outermost level
+            and of the function whose value is the answer, in order. Always empty where the engine is Monty.
     """
 
     status: Status
     value: Value = None
     error: str = ""
     printed: str = ""
+    lines: tuple[tuple[int, str, Value], ...] = ()

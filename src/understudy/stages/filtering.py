@@ -84,8 +84,8 @@ def filter(run: Run, source: Source) -> int:
     tested = overlap(run)
     counts = Funnel(run, source)
     with (
-        Checkpoint([kept, rejected], digest(inputs(run, source))) as saved,
         run.sandbox() as sandbox,
+        Checkpoint([kept, rejected], digest([inputs(run, source), sandbox.engine])) as saved,
         run.progress.bar(f"filter {source.name}", total) as bar,
     ):
         begun = int(saved.state.get("questions", 0))

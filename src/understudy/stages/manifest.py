@@ -21,7 +21,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pydantic", "pydantic-monty")
 def begin(run: Run) -> None:
     """Write the manifest, keeping what earlier walks noted of their steps."""
     before = read_json(run.dir.manifest) or {}
-    notes = [*run.task.notes(), *([run.teacher.note()] if uses_teacher(run) and run.teacher.note() else [])]
+    said = [*run.task.notes(), run.teacher.note() if uses_teacher(run) else "", run.sandbox().note]
     found: dict[str, Any] = {
         "understudy": understudy.__version__,
         "config": run.config.model_dump(mode="json"),
@@ -29,7 +29,7 @@ def begin(run: Run) -> None:
         "seed": run.config.seed,
         "versions": {"python": platform.python_version(), **_versions()},
         "host": {"system": platform.system(), "machine": platform.machine()},
-        "notes": notes,
+        "notes": [note for note in said if note],
         "steps": before.get("steps", []),
     }
     jsonl.write_text(run.dir.manifest, json.dumps(found, indent=1) + "\n")

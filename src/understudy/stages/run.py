@@ -57,7 +57,7 @@ class Run:
     def sandbox(self) -> Sandbox:
         """A sandbox with the configured limits, to be used in a `with` block."""
         limits = self.config.sandbox
-        return Sandbox(timeout_s=limits.timeout_s, memory_mb=limits.memory_mb)
+        return Sandbox(limits.timeout_s, limits.memory_mb, limits.engine)
 
     def role(self, name: str) -> Role:
         return next(role for role in self.method.roles() if role.name == name)
