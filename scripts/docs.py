@@ -1,7 +1,7 @@
 """Write the pages that are made from the code: `docs/commands.md`, `docs/configuration.md`, `docs/parts.md`.
 
-    python scripts/docs.py            write them
-    python scripts/docs.py --check    fail if one of them is not as the code says
+python scripts/docs.py            write them
+python scripts/docs.py --check    fail if one of them is not as the code says
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def parts() -> str:
     text = MADE + "# Tasks, methods, teachers, formats\n\n"
     for title, registry in (("Methods", METHODS), ("Tasks", TASKS), ("Teachers", TEACHERS)):
         text += f"## {title}\n\n"
-        for name in registry.names:  # type: ignore[attr-defined]
-            text += f"### `{name}`\n\n{registry.line(name)}\n\n"  # type: ignore[attr-defined]
-            rows = list(documented(registry.find(name)))  # type: ignore[attr-defined]
+        for name in registry.names:
+            text += f"### `{name}`\n\n{registry.line(name)}\n\n"
+            rows = list(documented(registry.find(name)))
             text += "\n".join(_table(rows)) + "\n\n" if rows else ""
     text += "## Formats\n\n"
     for name, kind in sorted(FORMATS.items()):

@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles import Sums
-from understudy.formats import FORMATS, Cot, Format, Label, Program
+from understudy.formats import FORMATS, Cot, Format, Label, Program, Socratic
 from understudy.formats.program import find_program, strip
+from understudy.formats.socratic import steps
 from understudy.procedures import Driver
 from understudy.records import Completion, Fault, Question, Rationale
 from understudy.sandbox import Sandbox
+from understudy.tasks.cqa import Cqa
 
 QUESTION = Question("q", "Mia has 12 pens and buys 5 more. How many has she?", "17")
 PROGRAM = "def solution():\n    pens = 12\n    result = pens + 5\n    return result"
@@ -35,12 +37,33 @@ def slug(format: Format, text: str, finish: str = "stop") -> str:
         ("12 + 5 = 17. The answer is $17.00.\n\nQ: next\nA: The answer is 3.", "12 + 5 = 17.", "17"),
         ("The answer is 9? No. The answer is 17", "The answer is 9? No.", "17"),
         ("so The answer is: 17\nand more", "so", "17"),
-        ("12 and 5 make 17", "12 and 5 make 17", None),
+        ("They make seventeen", "They make seventeen", None),
         ("Sum. The answer is unclear.", "Sum.", None),
     ],
 )
 def test_a_chain_of_thought_is_read(text: str, reasoning: str, answer: str | None) -> None:
     assert read(Cot(), text) == Rationale(reasoning, answer)
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "lenient"),
+    [
+        (Cot(), "12 and 5 make 17", "17"),
+        (Cot(), "12 and 5 make 17. The answer is unclear.", "17"),
+        (Label(), "It is 12 or 17.", "17"),
+        (Socratic(), "How many? ** 12 + 5 = 17.", "17"),
+        (Cot(), "They make seventeen.", None),
+        (Cot(), "12 + 5 = 17. The answer is 17.", None),
+        (Socratic(), "How many? ** 12 + 5 = 17.\nThe answer is 17.", None),
+    ],
+)
+def test_the_lenient_answer_stands_beside_where_the_strict_reader_finds_none(
+    format: Format, text: str, lenient: str | None
+) -> None:
+    found = read(format, text)
+    assert isinstance(found, Rationale)
+    assert found.evidence == ({} if lenient is None else {"lenient": lenient})
+    assert found.answer == (None if lenient else "17" if "17" in text else None)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +73,7 @@ def test_a_label_is_read(text: str, answer: str) -> None:
     assert read(Label(), text) == Rationale("", answer)
 
 
-@pytest.mark.parametrize("format", [Label(), Cot(), Program()], ids=lambda f: f.name)
+@pytest.mark.parametrize("format", [Label(), Cot(), Program(), Socratic()], ids=lambda f: f.name)
 @pytest.mark.parametrize(
     ("text", "finish", "expected"),
     [
@@ -193,6 +216,53 @@ def test_reading_what_a_label_writes_gives_it_back(answer: str) -> None:
     assert found == Rationale("", answer)
 
 
+halves = chains.filter(lambda t: "\n" not in t and "*" not in t)
+
+
+@given(st.lists(st.tuples(halves, halves), min_size=1, max_size=4), values | st.none())
+def test_reading_what_a_socratic_rationale_writes_gives_it_back(pairs: list[tuple[str, str]], answer: str) -> None:
+    rationale = Rationale("\n".join(f"{asked} ** {solved}" for asked, solved in pairs), answer)
+    [found] = Driver({}, lambda programs: []).run(
+        [("q", Socratic().read(Sums(), QUESTION, Completion(Socratic().write(Sums(), rationale))))]
+    )
+    assert isinstance(found, Rationale)
+    assert (found.text, found.answer) == (rationale.text, rationale.answer)
+    assert steps(rationale.text) == pairs
+
+
+STEPS = "How many at first? ** 12.\nHow many then? ** 12 + 5 = 17."
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        (f"{STEPS}\nThe answer is 17.", STEPS, "17"),
+        (f"{STEPS} The answer is 17.\n\nQ: next\nA:\nWhat? ** 3.\nThe answer is 3.", STEPS, "17"),
+        (f"Let us see:\n\n{STEPS}\nAnd how many\nThe answer is $17.00.", STEPS, "17"),
+        (f"{STEPS}\nThe answer is unclear.", STEPS, None),
+        (STEPS, STEPS, None),
+        ("What is 2 ** 3 ? ** 2 ** 3 = 8.\nThe answer is 8.", "What is 2 ** 3 ? ** 2 ** 3 = 8.", "8"),
+    ],
+)
+def test_a_socratic_rationale_is_read(text: str, reasoning: str, answer: str | None) -> None:
+    found = read(Socratic(), text)
+    assert isinstance(found, Rationale)
+    assert (found.text, found.answer) == (reasoning, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "expected"),
+    [
+        ("12 + 5 = 17. The answer is 17.", "stop", "no_steps"),
+        ("**How many?** 17.\nThe answer is 17.", "stop", "no_steps"),
+        ("How many? **\nThe answer is 17.", "stop", "no_steps"),
+        (f"{STEPS}\nHow many at", "length", "truncated"),
+    ],
+)
+def test_a_faulty_socratic_rationale_has_its_fault(text: str, finish: str, expected: str) -> None:
+    assert slug(Socratic(), text, finish) == expected
+
+
 def test_reading_what_a_program_writes_gives_it_back() -> None:
     rationale = Rationale(PROGRAM, "17", {"value": "17"})
     assert read(Program(), Program().write(Sums(), rationale)) == rationale
@@ -200,7 +270,7 @@ def test_reading_what_a_program_writes_gives_it_back() -> None:
 
 @given(st.text(), st.sampled_from(["stop", "length"]))
 def test_a_reader_never_raises(text: str, finish: str) -> None:
-    for format in (Label(), Cot()):
+    for format in (Label(), Cot(), Cot("published"), Socratic()):
         completion = Completion(text, finish)  # type: ignore[arg-type]
         [found] = Driver({}, lambda programs: []).run([("q", format.read(Sums(), QUESTION, completion))])
         assert isinstance(found, Rationale | Fault)
@@ -211,8 +281,34 @@ def test_a_reader_never_raises(text: str, finish: str) -> None:
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_a_prompt_shows_the_demonstrations_and_ends_open(name: str) -> None:
     format = FORMATS[name]()
-    shown = [(Question("d", "What is 1 + 1?", "2"), Rationale("" if name == "label" else "1 + 1 = 2.", "2"))]
+    shown = [
+        (
+            Question("d", "What is 1 + 1?", "2"),
+            Rationale({"label": "", "socratic": "What? ** 1 + 1 = 2."}.get(name, "1 + 1 = 2."), "2"),
+        )
+    ]
     prompt = format.prompt(Sums(), QUESTION, shown)
     assert prompt.index("What is 1 + 1?") < prompt.index(QUESTION.text)
     assert prompt.count("Q: ") == 2
     assert prompt.endswith("# solution in Python:\n" if name == "program" else "A:")
+
+
+@pytest.mark.parametrize(
+    ("claim", "published", "last"),
+    [
+        ("(b) the sea.", "the sea", "the sea"),
+        ("(a) the sea.", "the sea", None),  # the letter is that of another choice
+        ("(b) The sea.", None, "the sea"),
+        ("the sea.", "the sea", "the sea"),
+        ("(b).", None, "the sea"),
+        ("(c) the moon.", None, None),
+    ],
+)
+def test_the_published_reader_takes_the_text_after_the_letter_literally(
+    claim: str, published: str | None, last: str | None
+) -> None:
+    question = Question("q", "Where are fish?", "the sea", ("a tree", "the sea"))
+    completion = Completion(f"Fish swim. So the answer is {claim}")
+    readings = [(r, Cot(r).read(Cqa(), question, completion)) for r in ("published", "last")]
+    found = Driver({}, lambda programs: []).run(readings)
+    assert [one.answer for one in found if isinstance(one, Rationale)] == [published, last]

@@ -50,6 +50,25 @@ def test_both_limits_of_wilson_solve_the_score_equation(kn: tuple[int, int], con
     assert math.erf(z / math.sqrt(2)) == pytest.approx(confidence, abs=1e-6)
 
 
+def test_the_lenient_accuracy_counts_right_lenient_answers_where_there_is_no_strict_one() -> None:
+    rows = [
+        row("correct"),
+        row("wrong", lenient_result="correct"),
+        row("no_answer", lenient_result="correct"),
+        row("no_answer", lenient_result="wrong"),
+        row("no_answer"),
+        row("error"),
+    ]
+    found = metrics(*rows)
+    assert (found["accuracy"], found["lenient_accuracy"]) == (1 / 5, 2 / 5)
+    assert found["lenient_interval"] == list(wilson(2, 5) or ())
+
+
+def test_without_lenient_answers_both_accuracies_are_the_same() -> None:
+    found = metrics(row("correct"), row("wrong"), row("no_answer"))
+    assert (found["lenient_accuracy"], found["lenient_interval"]) == (found["accuracy"], found["interval"])
+
+
 def test_wilson_of_an_empty_set_is_none() -> None:
     assert wilson(0, 0) is None
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from doubles import Sums
 from understudy.answers import KINDS
 from understudy.errors import TeacherError
+from understudy.formats.socratic import INSTRUCTION
 from understudy.procedures import Ask, Completer
 from understudy.records import Completion, Sampling
 from understudy.tasks.wordsums import Wordsums
@@ -22,6 +23,7 @@ QUESTIONS = list(TASK.questions("test"))
 PROMPTS = {
     "program": "Q: {}\n# solution in Python:\n",
     "cot": "Q: {}\nA:",
+    "socratic": f"{INSTRUCTION}\n\nQ: {{}}\nA:",
     "label": "Answer with the answer alone.\n\nQ: {}\nA:",
 }
 RIGHT: Mapping[str, float] = dict.fromkeys(ScriptedTeacher().shares, 0.0)
@@ -33,7 +35,9 @@ def teacher(**shares: Any) -> ScriptedTeacher:
 
 def told(who: ScriptedTeacher, format: str, task: Wordsums = TASK, **ask: Any) -> list[Completion]:
     """One completion for every test question."""
-    asks = [Ask("teacher", PROMPTS[format].format(q.text), key=q.id, **{"seed": 7, **ask}) for q in task.questions("test")]
+    asks = [
+        Ask("teacher", PROMPTS[format].format(q.text), key=q.id, **{"seed": 7, **ask}) for q in task.questions("test")
+    ]
     with who.open(task) as live:
         assert isinstance(live, Completer)
         return [completion for [completion] in live.complete(asks)]
@@ -54,8 +58,16 @@ def test_a_program_demonstration_before_a_chain_of_thought_does_not_mislead() ->
     assert asked_format("Q: a\n# solution in Python:\ndef solution(): ...\n\nQ: b\nA:") == "cot"
 
 
+def test_without_faults_every_socratic_rationale_is_the_tasks_own() -> None:
+    for question, completion in zip(QUESTIONS, told(teacher(), "socratic"), strict=True):
+        solved = TASK.solution(question, "socratic")
+        assert completion.text == f"{solved.text}\nThe answer is {question.answer}."
+
+
 def test_without_faults_every_program_is_right() -> None:
-    assert [str(value_of(c.text)).removesuffix(".0") for c in told(teacher(), "program")] == [q.answer for q in QUESTIONS]
+    assert [str(value_of(c.text)).removesuffix(".0") for c in told(teacher(), "program")] == [
+        q.answer for q in QUESTIONS
+    ]
 
 
 def test_without_faults_every_chain_of_thought_states_the_answer_after_the_cue() -> None:

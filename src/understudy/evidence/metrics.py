@@ -5,12 +5,14 @@ It counts what evaluation graded; it grades nothing itself, and it compares no t
     row       {"split": "test", "question": "q1", "result": "wrong", "answer": "7", "gold": "8", "texts": ["..."],
                "evidence": {"finish": ["stop"], "completion_tokens": [31], "status": "ok"}}
     object    {"n": 200, "correct": 131, "wrong": 60, "no_answer": 9, "error": 0, "accuracy": 0.655,
-               "interval": [0.587, 0.717], "confidence": 0.95, "parsable": 0.955, "executable": 0.965, "programs": 200,
+               "interval": [0.587, 0.717], "lenient_accuracy": 0.67, "lenient_interval": [0.602, 0.731],
+               "confidence": 0.95, "parsable": 0.955, "executable": 0.965, "programs": 200,
                "truncated": 0.0, "repeated": 0.01, "faults": {"name_error": 7, "timeout": 2}, "completion_tokens": 41.3}
 
 | key                 | share of                                                                                      |
 |---------------------|-----------------------------------------------------------------------------------------------|
 | `accuracy`          | correct, of the judged: n minus error, since an error is not the model's fault                |
+| `lenient_accuracy`  | as `accuracy`, but where the strict reader found no answer, the last one in the text counts    |
 | `parsable`          | with a readable answer, right or wrong, of the judged                                         |
 | `executable`        | programs that ran to their end (status `ok`), of the `programs` the procedure wanted to run   |
 | `truncated`         | rows with a completion cut at its token limit, of the judged rows that say how they finished  |
@@ -104,6 +106,7 @@ class Tally:
         self._programs: Counter[str] = Counter()
         self._finished = _Share()
         self._texts = _Share()
+        self._lenient = 0
         self._tokens = 0
         self._tokens_of = 0
 
@@ -125,6 +128,7 @@ class Tally:
         if result == "error":
             return
         evidence = row.get("evidence") or {}
+        self._lenient += result == "no_answer" and evidence.get("lenient_result") == "correct"
         finish, texts = _listed(evidence.get("finish")), row.get("texts") or ()
         if finish:
             self._finished.add("length" in finish)
@@ -142,12 +146,14 @@ class Tally:
         judged, correct = n - errors, self.results["correct"]
         # an engine that cannot run a program has not shown that the program is at fault
         programs = self._programs.total() - self._programs["unsupported"]
-        interval = wilson(correct, judged)
+        interval, lenient = wilson(correct, judged), wilson(correct + self._lenient, judged)
         return {
             "n": n,
             **{result: self.results[result] for result in _RESULTS},
             "accuracy": _share(correct, judged),
             "interval": None if interval is None else list(interval),
+            "lenient_accuracy": _share(correct + self._lenient, judged),
+            "lenient_interval": None if lenient is None else list(lenient),
             "confidence": CONFIDENCE,
             "parsable": _share(judged - self.results["no_answer"], judged),
             "executable": _share(self._programs["ok"], programs),

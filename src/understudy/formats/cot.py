@@ -13,11 +13,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from understudy.formats.format import Format, Reading, cut_run_on, unanswered, unreadable
+from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
 from understudy.records import Completion, Question, Rationale
 from understudy.tasks.task import Task
 
 _BRACKETS = re.compile(r"\(.*\)")
+_LETTER = re.compile(r"\([a-z]\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Cot(Format):
     Attributes:
         reader: `last` reads what follows the last cue; `published` reads as the code of Distilling Step-by-Step does
             (`_parse_llm_output`): the cue must occur exactly once, and an expression is only what stands between the first
-            and the last bracket after it, so that of "(16 * 17) * 4" the "* 4" is lost.
+            and the last bracket after it, so that of "(16 * 17) * 4" the "* 4" is lost. A choice is the text after its
+            letter, taken literally: it must be that of a choice, upper and lower case too, whatever the letter says.
+
+    Where the reader finds no answer, the last one anywhere in the text stands in the evidence as `lenient`.
     """
 
     name = "cot"
@@ -45,12 +49,17 @@ class Cot(Format):
         reasoning, cue, rest = text.rpartition(task.cue)
         if not cue or (self.reader == "published" and task.cue in reasoning):
             fault = unreadable(text, completion, "no_answer")
-            return fault if fault.slug != "no_answer" else Rationale(text, None)
+            return fault if fault.slug != "no_answer" else Rationale(text, None, lenient(task, question, text))
         claim = rest.strip().split("\n", 1)[0].lstrip(":").strip()
         if self.reader == "published" and task.answer_kind.name == "expression":
             bracketed = _BRACKETS.search(claim)
             claim = bracketed[0] if bracketed else ""
-        return Rationale(reasoning.strip(), task.answer_kind.read(claim, question.choices))
+        if self.reader == "published" and task.answer_kind.name == "choice":
+            literal = _LETTER.split(claim, maxsplit=1)[-1].strip().removesuffix(".")
+            answer = literal if literal in question.choices else None
+        else:
+            answer = task.answer_kind.read(claim, question.choices)
+        return Rationale(reasoning.strip(), answer, {} if answer is not None else lenient(task, question, text))
 
     def write(self, task: Task, rationale: Rationale) -> str:
         if rationale.answer is None:

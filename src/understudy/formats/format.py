@@ -73,6 +73,12 @@ def unreadable(text: str, completion: Completion, otherwise: str) -> Fault:
     return Fault("truncated" if completion.finish == "length" else otherwise, shown)
 
 
+def lenient(task: Task, question: Question, text: str) -> dict[str, str]:
+    """The evidence `lenient` of a text that the strict reader found no answer in: the last answer anywhere; {} if none."""
+    found = task.answer_kind.find(text, question.choices)
+    return {} if found is None else {"lenient": found}
+
+
 def cut_run_on(task: Task, text: str) -> str:
     """`text` up to where the model begins another question of its own making."""
     ends = [at for mark in task.next_question if (at := text.find(mark)) >= 0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from understudy.formats.format import Format, Reading, cut_run_on, unanswered, unreadable
+from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
 from understudy.records import Completion, Question, Rationale
 from understudy.tasks.task import Task
 
@@ -20,7 +20,10 @@ INSTRUCTION = "Answer with the answer alone."
 
 @dataclass(frozen=True, slots=True)
 class Label(Format):
-    """No reasoning, the answer alone."""
+    """No reasoning, the answer alone.
+
+    Where the first line is no answer, the last one anywhere in the text stands in the evidence as `lenient`.
+    """
 
     name = "label"
 
@@ -39,7 +42,10 @@ class Label(Format):
         text = cut_run_on(task, completion.text).strip()
         first = text.split("\n", 1)[0].strip()
         answer = task.answer_kind.read(first, question.choices)
-        return Rationale("", answer) if answer is not None else unreadable(text, completion, "no_answer")
+        if answer is not None:
+            return Rationale("", answer)
+        fault, found = unreadable(text, completion, "no_answer"), lenient(task, question, text)
+        return Rationale("", None, found) if found and fault.slug == "no_answer" else fault
 
     def write(self, task: Task, rationale: Rationale) -> str:
         if rationale.answer is None:

@@ -37,6 +37,7 @@ class FewShotCot(Method):
         completion = yield from ask_teacher(task, question, format, self.demonstrations)
         return predict((yield from format.read(task, question, completion)), [completion])
 
+
 class Pal(Method):
     """PAL: the teacher answers by itself, writing a program after worked examples; the interpreter answers."""
 

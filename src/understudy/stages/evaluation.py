@@ -61,8 +61,8 @@ def evaluate(run: Run, subject: None = None) -> int:
     total = run.size(*splits)
     with ExitStack() as stack:
         bar = stack.enter_context(run.progress.bar("evaluate", total))
-        saved = stack.enter_context(Checkpoint([run.dir.predictions], digest(inputs(run))))
         sandbox = stack.enter_context(run.sandbox())
+        saved = stack.enter_context(Checkpoint([run.dir.predictions], digest([inputs(run), sandbox.engine])))
         begun = int(saved.state.get("questions", 0))
         bar.advance(begun)
         roles = _roles(run, stack) if begun < total else {}
@@ -85,16 +85,19 @@ def evaluate(run: Run, subject: None = None) -> int:
 
 
 def judge(run: Run, question: Question, prediction: Prediction) -> Verdict:
-    """Grade one prediction."""
+    """Grade one prediction, and, where the strict reader found no answer, the lenient one: `evidence["lenient_result"]`."""
     result: VerdictResult
+    evidence = prediction.evidence
     if prediction.fault in NOT_JUDGED:
         result = "error"
     elif prediction.answer is None:
         result = "no_answer"
+        if (lenient := evidence.get("lenient")) is not None:
+            evidence = {**evidence, "lenient_result": "correct" if run.task.grade(lenient, question) else "wrong"}
     else:
         result = "correct" if run.task.grade(prediction.answer, question) else "wrong"
     return Verdict(
-        question.id, result, prediction.answer, question.answer, prediction.texts, prediction.fault, prediction.evidence
+        question.id, result, prediction.answer, question.answer, prediction.texts, prediction.fault, evidence
     )
 
 

@@ -30,6 +30,7 @@ from understudy.teachers.teacher import Teacher
 
 _PROGRAM_END = "# solution in Python:"
 _LABEL_LINE = "Answer with the answer alone."
+_SOCRATIC_LINE = "Answer with sub-questions and their solutions, one a line: sub-question ** solution"
 _REFUSAL = "I am sorry, but I cannot help with this question."
 _PROSE = "Let us count step by step:\n\n```python\n{}\n```\n\nThis function returns the answer."
 _RUN_ON = "\n\nQ: Tom has 3 pens. Tom buys 4 more pens. How many pens does Tom have now?"
@@ -38,6 +39,7 @@ _FAULTS = {
         "syntax_error", "name_error", "wrong_operand", "endless_loop", "refusal", "prose", "run_on", "truncated",
     ),
     "cot": ("wrong_operand", "refusal", "run_on", "truncated", "wrong_label"),
+    "socratic": ("wrong_operand", "refusal", "run_on", "truncated", "wrong_label"),
     "label": ("refusal", "run_on", "wrong_label"),
 }  # fmt: skip
 
@@ -66,7 +68,7 @@ class ScriptedTeacher(Teacher):
     """
 
     name = "scripted"
-    format: Literal["program", "cot", "label"] | None = None
+    format: Literal["program", "cot", "socratic", "label"] | None = None
     """The format to answer in. None: whichever the prompt asks for."""
     syntax_error: float = Field(0.02, ge=0, le=1)
     """Share of programs that do not parse."""
@@ -179,19 +181,21 @@ class _Script:
         else:
             answer = self.solved.solution(mistaken, format).answer
             text = answer or ""
-            if format == "cot":
+            if format in ("cot", "socratic"):
                 stated = f"( {answer} )" if self.task.answer_kind.name == "expression" else answer
-                text = f"{shown.text} {self.task.cue} {stated}."
+                between = " " if format == "cot" else "\n"
+                text = f"{shown.text}{between}{self.task.cue} {stated}."
         if fault == "truncated":
             return _first_words(text, len(text.split()) // 2), "length"
         return text + (_RUN_ON if fault == "run_on" else ""), "stop"
 
 
-def asked_format(prompt: str) -> Literal["program", "cot", "label"]:
+def asked_format(prompt: str) -> Literal["program", "cot", "socratic", "label"]:
     """The format that a prompt asks for, by how it ends or by its instruction."""
     if prompt.rstrip().endswith(_PROGRAM_END):
         return "program"
-    return "label" if _LABEL_LINE in prompt.split("\n") else "cot"
+    lines = prompt.split("\n")
+    return "socratic" if _SOCRATIC_LINE in lines else "label" if _LABEL_LINE in lines else "cot"
 
 
 def _faulty_program(program: str, fault: str) -> str:

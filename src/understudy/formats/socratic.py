@@ -1,0 +1,74 @@
+"""The format `socratic`: sub-questions with their solutions, one a line (Shridhar, Stolfo and Sachan 2023, arXiv 2212.00193).
+
+    Answer with sub-questions and their solutions, one a line: sub-question ** solution
+
+    Q: Mia has 12 pens and buys 5 more. She gives away 4. How many pens does she have?
+    A:
+    How many pens does Mia have after buying? ** 12 + 5 = 17.
+    How many pens does Mia have at last? ** 17 - 4 = 13.
+    The answer is 13.
+
+The separator is that of the Socratic edition of GSM8K (Cobbe et al. 2021). A rationale's text is the steps alone:
+what else a model writes around them is dropped, as is a last sub-question without its solution. It says nothing of who
+asks and who solves: a method with two students takes the steps apart with `steps`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
+from understudy.records import Completion, Question, Rationale
+from understudy.tasks.task import Task
+
+INSTRUCTION = "Answer with sub-questions and their solutions, one a line: sub-question ** solution"
+SEPARATOR = " ** "
+_BETWEEN = re.compile(r"(?<=\S)\s+\*\*\s+(?=\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class Socratic(Format):
+    """Sub-questions and their solutions, one a line, then the task's cue and the answer."""
+
+    name = "socratic"
+
+    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
+        return f"Q: {question.text}\nA:" + ("" if rationale is None else f"\n{self.write(task, rationale)}")
+
+    def prompt(self, task: Task, question: Question, demonstrations: Sequence[tuple[Question, Rationale]]) -> str:
+        blocks = [self.show(task, shown, rationale) for shown, rationale in demonstrations]
+        return "\n\n".join([INSTRUCTION, *blocks, self.show(task, question, None)])
+
+    def read(self, task: Task, question: Question, completion: Completion) -> Reading:
+        yield from ()
+        fault = unanswered(completion)
+        if fault:
+            return fault
+        text = cut_run_on(task, completion.text).strip()
+        reasoning, cue, rest = text.rpartition(task.cue)
+        lines = [SEPARATOR.join(step) for step in steps(reasoning if cue else text)]
+        if not lines:
+            return unreadable(text, completion, "no_steps")
+        if not cue:
+            fault = unreadable(text, completion, "no_answer")
+            return (
+                fault if fault.slug != "no_answer" else Rationale("\n".join(lines), None, lenient(task, question, text))
+            )
+        claim = rest.strip().split("\n", 1)[0].lstrip(":").strip()
+        answer = task.answer_kind.read(claim, question.choices)
+        found = {} if answer is not None else lenient(task, question, text)
+        return Rationale("\n".join(lines), answer, found)
+
+    def write(self, task: Task, rationale: Rationale) -> str:
+        if rationale.answer is None:
+            return rationale.text
+        answer = f"({rationale.answer})" if task.answer_kind.name == "expression" else rationale.answer
+        return f"{rationale.text}\n{task.cue} {answer}."
+
+
+def steps(text: str) -> list[tuple[str, str]]:
+    """The (sub-question, solution) pairs in `text`, in order; a line that lacks either is none."""
+    halves = (_BETWEEN.split(line.strip(), maxsplit=1) for line in text.split("\n"))
+    return [(pair[0], pair[1]) for pair in halves if len(pair) == 2]
