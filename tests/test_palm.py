@@ -27,8 +27,8 @@ def counted(format: Cot, name: str, split: str, **settings: object) -> tuple[int
     readings = [(q.id, format.read(task, q, text)) for q, text in zip(questions, texts, strict=True)]
     results: Counter[bool] = Counter()
     for question, found in zip(questions, Driver({}, lambda programs: []).run(readings), strict=True):
-        read = isinstance(found, Rationale) and found.answer is not None
-        results[read and task.grade(found.answer, question)] += 1
+        answer = found.answer if isinstance(found, Rationale) else None
+        results[answer is not None and task.grade(answer, question)] += 1
     return results[True], len(questions)
 
 
