@@ -1,4 +1,5 @@
-"""Write the pages that are made from the code: `docs/commands.md`, `docs/configuration.md`, `docs/parts.md`.
+"""Write the pages that are made from the code: `docs/commands.md`, `docs/configuration.md`, `docs/parts.md`,
+`docs/matrix.md`.
 
 python scripts/docs.py            write them
 python scripts/docs.py --check    fail if one of them is not as the code says
@@ -19,6 +20,7 @@ from understudy.cli import cli
 from understudy.config import Config, documented
 from understudy.formats import FORMATS
 from understudy.methods import METHODS
+from understudy.stages.dry_run import dry_run
 from understudy.tasks import TASKS
 from understudy.teachers import TEACHERS
 
@@ -63,6 +65,29 @@ def parts() -> str:
     return text
 
 
+def matrix() -> str:
+    """Which method runs on which task, from a dry run of each pair."""
+    methods = [METHODS.find(name)() for name in METHODS.names]
+    text = MADE + "# Which method runs on which task\n\n"
+    text += "From a dry run of every pair; the tests do it with decoder-only and encoder-decoder students.\n\n"
+    text += "| task | " + " | ".join(f"`{method.name}`" for method in methods) + " |\n"
+    text += "|---" * (len(methods) + 1) + "|\n"
+    reasons: list[str] = []
+    for name in TASKS.names:
+        if name == "local":  # it is what the user makes it
+            continue
+        task = TASKS.find(name)()
+        question = task.demonstrations("label")[0][0]
+        cells = []
+        for method in methods:
+            reason = dry_run(task, method, question).reason
+            if reason and reason not in reasons:
+                reasons.append(reason)
+            cells.append(f"no ({reasons.index(reason) + 1})" if reason else "yes")
+        text += f"| `{name}` | " + " | ".join(cells) + " |\n"
+    return text + "\n" + "".join(f"{number}. {reason}\n" for number, reason in enumerate(reasons, 1))
+
+
 def _table(rows: list[tuple[str, str, str]]) -> Iterator[str]:
     yield "| key | default | |"
     yield "|---|---|---|"
@@ -71,7 +96,7 @@ def _table(rows: list[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def main() -> int:
-    pages = {"commands.md": commands(), "configuration.md": configuration(), "parts.md": parts()}
+    pages = {"commands.md": commands(), "configuration.md": configuration(), "parts.md": parts(), "matrix.md": matrix()}
     stale = []
     for name, text in pages.items():
         path = DOCS / name

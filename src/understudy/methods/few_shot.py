@@ -13,7 +13,7 @@ from pydantic import Field
 
 from understudy.formats import Cot, Format, Program
 from understudy.formats.program import ran
-from understudy.methods.method import Method, Role, predict
+from understudy.methods.method import Method, Role, needs_programs, predict
 from understudy.procedures import Procedure
 from understudy.records import Completion, Prediction, Question
 from understudy.tasks.task import Task
@@ -45,6 +45,9 @@ class Pal(Method):
     asks_teacher = True
     demonstrations: int = Field(4, ge=0)
     """How many worked examples stand before the question."""
+
+    def refuses(self, task: Task) -> str | None:
+        return needs_programs(task)
 
     def roles(self) -> Sequence[Role]:
         return []

@@ -94,6 +94,14 @@ class Method(Settings, ABC):
         """How one question is answered."""
 
 
+def needs_programs(task: Task) -> str | None:
+    """Why programs cannot answer the questions of `task`, in a sentence; None if they can."""
+    kind = task.answer_kind.name
+    if kind in ("choice", "label"):
+        return f"it needs answers that a program can work out; those of {task.name} are picked from a few ({kind})"
+    return None
+
+
 def predict(found: Rationale | Fault, completions: Sequence[Completion], **evidence: Any) -> Prediction:
     """The prediction that rests on `completions`, the last of which was read as `found`."""
     shown = {

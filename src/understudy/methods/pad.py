@@ -17,7 +17,7 @@ from typing import Literal
 
 from understudy.formats import Program
 from understudy.formats.program import ran, strip
-from understudy.methods.method import Keep, Method, Role, Source, predict
+from understudy.methods.method import Keep, Method, Role, Source, needs_programs, predict
 from understudy.procedures import Ask, Procedure
 from understudy.records import Example, Prediction, Question, Rationale
 from understudy.tasks.task import Task
@@ -33,6 +33,9 @@ class Pad(Method):
     """Whether the docstring stays in the target; dropped as published."""
     comments: Literal["drop", "keep"] = "keep"
     """Whether comments stay in the target; the published data exist in both forms."""
+
+    def refuses(self, task: Task) -> str | None:
+        return needs_programs(task)
 
     def roles(self) -> Sequence[Role]:
         return [Role("student", (Source("program", Program(), keep=self.keep),), objectives={"program": 1.0})]
