@@ -61,6 +61,13 @@ os.write(1, b".")
 time.sleep(1000)
 """
 _libc = ctypes.CDLL(None, use_errno=True)
+_NEEDED = (__file__, sys.prefix, sys.base_prefix)
+FOLDER = next(
+    folder
+    for folder in ("/tmp", "/var/tmp", "/mnt", "/media", "/srv")
+    if os.path.isdir(folder) and not any(os.path.realpath(path).startswith(f"{folder}/") for path in _NEEDED)
+)
+"""What the stage is built in: an empty file system covers it, so nothing that is needed may lie there."""
 
 
 def enter() -> None:
@@ -83,7 +90,7 @@ def enter() -> None:
     _mount(b"proc", b"/proc", b"proc", 0)
     for place in places:
         _mount(b"none", os.fsencode(place), None, 0x20 | 0x1 | 0x1000)
-    _mount(b"tmpfs", b"/tmp", b"tmpfs", 0)
+    _mount(b"tmpfs", os.fsencode(FOLDER), b"tmpfs", 0)
     with socket.socket() as any_socket:
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))
     try:
@@ -335,7 +342,7 @@ def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         exec(VICTIM, {})
     enter()
-    stage = Stage("/tmp/stage", os.environ["UNDERSTUDY_CANARY"])
+    stage = Stage(f"{FOLDER}/stage", os.environ["UNDERSTUDY_CANARY"])
     found = {}
     for row in programs:
         stage.plant()
