@@ -37,7 +37,7 @@ endless_loop = 0.002
 demonstrations = 2
 
 [sandbox]
-timeout_s = 0.5
+timeout_s = 0.25
 
 [train]
 steps = {steps}
