@@ -37,9 +37,6 @@ class Cot(Format):
     name = "cot"
     reader: Literal["last", "published"] = "last"
 
-    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
-        return f"Q: {question.text}\nA:" + ("" if rationale is None else f" {self.write(task, rationale)}")
-
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()
         fault = unanswered(completion)

@@ -25,13 +25,23 @@ _REFUSAL = re.compile(
 
 
 class Format(ABC):
-    """One written form of a rationale."""
+    """One written form of a rationale.
+
+    Attributes:
+        name: as in the configuration and in demonstrations.
+        instruction: the line that opens a prompt in this format; "" if the worked examples say enough.
+        cue, gap: what follows the question, and what stands between that and the rationale.
+    """
 
     name: ClassVar[str]
+    instruction: ClassVar[str] = ""
+    cue: ClassVar[str] = "A:"
+    gap: ClassVar[str] = " "
 
-    @abstractmethod
     def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
         """One block of a few-shot prompt: the question and its worked rationale; without one, left open to complete."""
+        answered = "" if rationale is None else self.gap + self.write(task, rationale)
+        return f"Q: {question.text}\n{self.cue}{answered}"
 
     @abstractmethod
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
@@ -44,7 +54,8 @@ class Format(ABC):
     def prompt(self, task: Task, question: Question, demonstrations: Sequence[tuple[Question, Rationale]]) -> str:
         """A few-shot prompt: the worked demonstrations, then the question."""
         blocks = [self.show(task, shown, rationale) for shown, rationale in demonstrations]
-        return "\n\n".join([*blocks, self.show(task, question, None)])
+        opening = [self.instruction] if self.instruction else []
+        return "\n\n".join([*opening, *blocks, self.show(task, question, None)])
 
     def ask(
         self, role: str, prompt: str, n: int = 1, first_sample: int = 0, seed: int | None = None

@@ -8,7 +8,6 @@ A: 17
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
@@ -26,13 +25,7 @@ class Label(Format):
     """
 
     name = "label"
-
-    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
-        return f"Q: {question.text}\nA:" + ("" if rationale is None else f" {self.write(task, rationale)}")
-
-    def prompt(self, task: Task, question: Question, demonstrations: Sequence[tuple[Question, Rationale]]) -> str:
-        blocks = [self.show(task, shown, rationale) for shown, rationale in demonstrations]
-        return "\n\n".join([INSTRUCTION, *blocks, self.show(task, question, None)])
+    instruction = INSTRUCTION
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()

@@ -46,9 +46,8 @@ class Program(Format):
     """A Python program whose value is the answer."""
 
     name = "program"
-
-    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
-        return f"Q: {question.text}\n{HEAD}\n" + ("" if rationale is None else self.write(task, rationale))
+    cue = f"{HEAD}\n"
+    gap = ""
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         fault = unanswered(completion)

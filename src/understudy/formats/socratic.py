@@ -16,7 +16,6 @@ asks and who solves: a method with two students takes the steps apart with `step
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
@@ -33,13 +32,8 @@ class Socratic(Format):
     """Sub-questions and their solutions, one a line, then the task's cue and the answer."""
 
     name = "socratic"
-
-    def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
-        return f"Q: {question.text}\nA:" + ("" if rationale is None else f"\n{self.write(task, rationale)}")
-
-    def prompt(self, task: Task, question: Question, demonstrations: Sequence[tuple[Question, Rationale]]) -> str:
-        blocks = [self.show(task, shown, rationale) for shown, rationale in demonstrations]
-        return "\n\n".join([INSTRUCTION, *blocks, self.show(task, question, None)])
+    instruction = INSTRUCTION
+    gap = "\n"
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()
