@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 
-.PHONY: demo test quick check bench fuzz docs picture format lock clean
+.PHONY: demo test quick check bench fuzz long docs picture format lock clean
 
 demo: $(SETUP)  ## set up, then distil the bundled task four ways and open the comparison
 	$(BIN)/understudy demo
@@ -13,7 +13,7 @@ test: $(SETUP)  ## set up, then run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: $(SETUP)  ## the tests that take no more than seconds
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long"
 
 check: $(SETUP)  ## lint, format, types, docs
 	$(BIN)/ruff check .
@@ -26,6 +26,9 @@ docs: $(SETUP)  ## write the pages that are made from the code
 
 bench: $(SETUP)  ## every benchmark, each in under a minute
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
+
+long: $(SETUP)  ## the tests that are too long for every change
+	$(BIN)/python -m pytest -m long
 
 fuzz: $(SETUP)  ## 100,000 mutated programs through the sandbox, several minutes
 	$(BIN)/python tests/fuzz.py --count 100000

@@ -279,7 +279,7 @@ def _children_of(process: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("kills", [50, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [50, pytest.param(1000, marks=pytest.mark.long)])
 def test_whoever_kills_workers_changes_no_outcome(kills: int) -> None:
     known, done = children(), threading.Event()
     with Sandbox(timeout_s=30, engine="cpython") as sandbox:
