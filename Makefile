@@ -10,7 +10,7 @@ demo: $(SETUP)  ## set up, then distil the bundled task four ways and open the c
 	$(BIN)/understudy demo
 
 test: $(SETUP)  ## set up, then run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: $(SETUP)  ## the tests that take no more than seconds
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long"

@@ -38,7 +38,7 @@ MAX_NOTATION = 100
 
 _PLAIN_NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,30}+(?![0-9])|[0-9]++)(?:\.[0-9]++)?(?!\.?[0-9])|\.[0-9]++"
 _NUMBER = re.compile(
-    rf"""(?P<sign>(?<![\w)\]}}%.])[-−–](?=[\\$€£¥₹.0-9])|(?<![0-9])(?<![0-9]\s)\b(?:minus|negative)\s)?
+    rf"""(?P<sign>(?<![\w)\]}}%.])[-−–]\(?(?=[\\$€£¥₹.0-9])|(?<![0-9])(?<![0-9]\s)\b(?:minus|negative)\s)?
     \\?[$€£¥₹]?\s?(?<![\w.])(?P<inner_sign>(?<=[$€£¥₹])[-−])?
     (?:
         (?:(?P<whole>[0-9]{{1,9}})\s(?=[0-9]{{1,9}}/[0-9]))?
@@ -53,6 +53,7 @@ _FRAC = re.compile(r"\\[dt]?frac\{([0-9]{1,30})\}\{([0-9]{1,30})\}")
 _SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 _CLAIM = re.compile(r"(?:so\s+)?(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is|\s*:)\s*:?", re.IGNORECASE)
 _AROUND = string.whitespace + "\"'`*_“”‘’"
+_LEAD = re.compile(rf"(?:[{re.escape(_AROUND)}]|{_CLAIM.pattern})*+", re.IGNORECASE)
 
 
 class AnswerKind(ABC):
@@ -330,8 +331,8 @@ def _folded(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """The text without quotes and marks around it, without `The answer is` before and a full stop after it."""
-    return _CLAIM.sub("", text.strip(_AROUND), count=1).strip(_AROUND).removesuffix(".").strip(_AROUND)
+    """The text without quotes and marks around it, `The answer is` before and full stops after it."""
+    return text[_LEAD.match(text).end() :].rstrip(_AROUND + ".")  # type: ignore[union-attr]
 
 
 def _by_letter(letter: str, choices: Sequence[str]) -> str | None:

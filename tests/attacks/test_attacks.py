@@ -25,7 +25,10 @@ from understudy.sandbox.jail.host import JailEngine
 from understudy.sandbox.monty import MontyEngine
 from understudy.sandbox.values import reason
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the jail and the namespaces are Linux's")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the jail and the namespaces are Linux's"),
+]
 
 WORD = "canary-5b1e90"
 TIERS = ("shared", "alone", "monty")
