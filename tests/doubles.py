@@ -20,6 +20,9 @@ from understudy.rundir import RunDir
 from understudy.sandbox import Outcome
 from understudy.stages.run import Run
 from understudy.tasks.task import Task
+from understudy.teachers.account import Account
+from understudy.teachers.kept import Attempts, KeptBatches, Reply, keeping
+from understudy.teachers.store import Answer, Cost
 from understudy.teachers.teacher import Teacher
 
 
@@ -54,7 +57,7 @@ class Sums(Task):
 
 
 class Told(Teacher):
-    """Answers an ask by a function of the ask and the sample number; counts what it was asked."""
+    """Answers an ask by a function of the ask and the sample number; counts what it was asked, and keeps the answers."""
 
     name = "told"
     version: int = 0
@@ -72,8 +75,8 @@ class Told(Teacher):
         return self._asked
 
     @contextmanager
-    def open(self, task: Task, concurrency: int = 32) -> Iterator[Completer]:
-        yield self
+    def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[Completer]:
+        yield KeptBatches(self, self.identity(), account or Account())
 
     def complete(self, asks: Sequence[Ask]) -> list[list[Completion]]:
         self._asked.extend(asks)
@@ -92,12 +95,17 @@ class Streaming(Teacher):
     name = "streaming"
 
     @contextmanager
-    def open(self, task: Task, concurrency: int = 32) -> Iterator[AsyncCompleter]:
-        yield self
+    def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[AsyncCompleter]:
+        with keeping(self, self.identity(), account or Account()) as live:
+            yield live
 
-    async def complete_one(self, ask: Ask) -> list[Completion]:
+    def most(self, ask: Ask, n: int) -> Cost:
+        return Cost()
+
+    async def request(self, ask: Ask, n: int, first: int, attempts: Attempts) -> Reply:
+        await attempts.begin()
         await asyncio.sleep(0.01 / (1 + int(ask.key.rsplit("-", 1)[1])))
-        return [Completion(f"So. The answer is {right(ask, sample)}.") for sample in range(ask.n)]
+        return Reply([Answer(Completion(f"So. The answer is {right(ask, first + i)}.")) for i in range(n)])
 
     def identity(self) -> str:
         return "streaming"

@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import logging
 import time
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from understudy.records import Completion, Sampling
 from understudy.sandbox import Outcome
 from understudy.teachers import TEACHERS
 from understudy.teachers.openai import OpenAITeacher
+from understudy.teachers.prices import Price
 from understudy.teachers.requests import _retry_after
 
 KEY = "sk-planted-0123456789"
@@ -103,7 +105,7 @@ def test_samples_of_one_request_have_sums_as_billed() -> None:
 
 def test_fewer_choices_than_asked_for_are_asked_again_with_other_seeds() -> None:
     with serving([chat("a", "b"), chat("c"), chat("d", "surplus")]) as endpoint:
-        [completions] = complete(endpoint, Ask("teacher", "Q", n=4, seed=5))
+        [completions] = complete(endpoint, Ask("teacher", "Q", n=4, seed=5, sampling=Sampling(0.7)))
     assert [c.text for c in completions] == ["a", "b", "c", "d"]
     assert [body["n"] for body in endpoint.bodies] == [4, 2, 1]
     assert len({body["seed"] for body in endpoint.bodies}) == 3
@@ -111,7 +113,8 @@ def test_fewer_choices_than_asked_for_are_asked_again_with_other_seeds() -> None
 
 
 def test_the_seed_follows_the_ask_and_its_first_sample() -> None:
-    asks = [Ask("teacher", "Q", seed=5), Ask("teacher", "Q", seed=5, first_sample=1), Ask("teacher", "Q", seed=6)]
+    warm = Ask("teacher", "Q", seed=5, sampling=Sampling(0.7))
+    asks = [warm, replace(warm, first_sample=1), replace(warm, seed=6)]
     with serving([chat("x")]) as endpoint:
         for ask in (*asks, asks[0]):
             complete(endpoint, ask)
@@ -281,7 +284,7 @@ def test_an_endpoint_that_goes_away_later_is_a_failed_completion() -> None:
     async def twice(live: AsyncCompleter, endpoint: Any) -> list[Completion]:
         first = await live.complete_one(ASK)
         endpoint.__exit__(None, None, None)
-        return first + await live.complete_one(ASK)
+        return first + await live.complete_one(replace(ASK, prompt="And then?"))
 
     server = serving([Reply(body=GOOD.body, headers={"Connection": "close"})])
     with teacher(server.__enter__().url).open(Sums()) as live:
@@ -394,5 +397,5 @@ def test_the_identity_follows_what_is_sent_and_not_how_patiently() -> None:
 
 def test_a_price_needs_both_prices() -> None:
     priced = teacher("http://localhost/v1", usd_per_million_input="0.15", usd_per_million_output="0.60")
-    assert priced.price(2_000_000, 500_000) == Decimal("0.60")
-    assert teacher("http://localhost/v1", usd_per_million_input="0.15").price(1, 1) is None
+    assert priced.price() == Price(Decimal("0.15"), Decimal("0.60"))
+    assert teacher("http://localhost/v1", usd_per_million_input="0.15").price() is None

@@ -136,10 +136,9 @@ def test_a_teacher_cannot_score() -> None:
 
 
 def streamed(driver: Driver, prompts: Sequence[str], concurrency: int) -> dict[str, list[str]]:
-    async def collect() -> dict[str, list[str]]:
-        return {key: texts async for key, texts in driver.stream(((p, asking(p)) for p in prompts), concurrency)}
-
-    return asyncio.run(collect())
+    found: dict[str, list[str]] = {}
+    asyncio.run(driver.each(((p, asking(p)) for p in prompts), concurrency, found.__setitem__))
+    return found
 
 
 def test_streaming_answers_everything_within_its_bound() -> None:

@@ -124,6 +124,20 @@ def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int 
         click.echo(f"  {'to do' if pending else 'done '}  {step.name}")
 
 
+@cli.command()
+@click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split.")
+def estimate(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None) -> None:
+    """Say what a run would still ask of its teacher, and what that costs. Nobody is asked."""
+    from understudy.stages.estimate import estimate as lines_of
+    from understudy.stages.estimate import render
+
+    run = _open(source, overrides, out, limit)
+    click.echo(render(run, lines_of(run)))
+
+
 _walks("generate", "Ask the teacher (or an earlier role) for rationales.")
 _walks("filter", "Read every completion and keep what a student may learn from.")
 _walks("build", "Turn questions and rationales into training examples.")
@@ -197,6 +211,65 @@ def check(path: Path | None, self_test: bool, timeout_s: float, memory_mb: int, 
         lines, ok = list(checked.lines), checked.ok
     click.echo("\n".join(lines))
     sys.exit(0 if ok else 1)
+
+
+_STORE = click.option(
+    "--store",
+    "path",
+    type=click.Path(path_type=Path),
+    help="The store.  [default: UNDERSTUDY_STORE, or your data folder]",
+)
+
+
+@cli.group()
+def store() -> None:
+    """The store of all answers that teachers gave: look into it, share it, clear it."""
+
+
+@store.command("list")
+@_STORE
+def list_store(path: Path | None) -> None:
+    """Show how many answers of which model there are, and since when."""
+    from understudy.teachers import exchange
+
+    click.echo(exchange.overview(path))
+
+
+@store.command("export")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--model", help="Only the answers of this model.")
+@_STORE
+def export_store(file: Path, model: str | None, path: Path | None) -> None:
+    """Write the answers to FILE, JSON Lines or Parquet by its ending, to share or to replay."""
+    from understudy.teachers import exchange
+
+    click.echo(f"{exchange.export(path, file, model):,} answers are in {file}")
+
+
+@store.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@_STORE
+def import_store(file: Path, path: Path | None) -> None:
+    """Take over the answers of an exported FILE; those that are there already stay."""
+    from understudy.teachers import exchange
+
+    new, known = exchange.take_over(path, file)
+    click.echo(f"{new:,} answers are new, {known:,} were there already")
+
+
+@store.command("prune")
+@click.option("--model", help="Only the answers of this model.")
+@click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Only answers from before this day, UTC.")
+@click.option("--failed", is_flag=True, help="Only the notes of requests that failed.")
+@click.option("--all", "everything", is_flag=True, help="Everything; must be said.")
+@_STORE
+def prune_store(model: str | None, before: Any, failed: bool, everything: bool, path: Path | None) -> None:
+    """Delete answers. They were paid for: export them first."""
+    from understudy.teachers import exchange
+
+    if not (model or before or failed or everything):
+        raise click.UsageError("say which answers: --model, --before, --failed or --all")
+    click.echo(f"{exchange.prune(path, model, before, failed):,} answers are deleted")
 
 
 @cli.command("list")

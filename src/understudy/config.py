@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -90,8 +91,10 @@ class Generate(Settings):
     """Longest completion, in tokens."""
     demonstrations: int = Field(4, ge=0)
     """How many worked examples stand before the question in a few-shot prompt."""
-    concurrency: int = Field(32, ge=1)
-    """How many requests to an endpoint may be under way at once."""
+    seed: int = 0
+    """Another number asks the teacher for other samples; it is not the run's `seed`, so that three seeds cost one teacher."""
+    concurrency: int = Field(64, ge=1)
+    """How many requests to an endpoint may be under way at once, at most; it is fewer while the endpoint is too busy."""
 
 
 class Filter(Settings):
@@ -177,6 +180,12 @@ class Config(Settings):
     """Only the first so many questions of every split: for a pilot."""
     data: Path | None = None
     """Folder with the files of published data sets; relative paths are looked up there first."""
+    store: Path | None = None
+    """The file that keeps every answer of a paid teacher, for all runs; by default one in your data folder."""
+    budget_usd: Decimal | None = Field(None, ge=0)
+    """What this run may spend on its teacher, in US dollars; it stops before it could overstep."""
+    budget_tokens: int | None = Field(None, ge=0)
+    """How many tokens this run may use of its teacher, prompts and completions together."""
     generate: Generate = Generate()
     filter: Filter = Filter()
     train: Train = Train()

@@ -8,6 +8,8 @@
     │   ├── RunLockedError    another process is working in the directory
     │   └── NothingKeptError  the filter kept no rationale, so there is nothing to train on
     ├── TeacherError          the teacher cannot answer at all (key, model name, no recording)
+    │   └── BudgetError       the next request could cost more than the budget has left
+    ├── StoreError            the store of answers cannot be read or written
     ├── StudentError          a model folder or a shape that cannot be trained or loaded
     └── SandboxError          no safe way to run programs on this system
 
@@ -71,6 +73,14 @@ class NothingKeptError(RunError):
 
 class TeacherError(UnderstudyError):
     """The teacher cannot answer at all; asking on would be in vain."""
+
+
+class BudgetError(TeacherError):
+    """The next request could cost more than the budget has left. What was answered is kept."""
+
+
+class StoreError(UnderstudyError):
+    """The store of answers cannot be read or written. What it held stays."""
 
 
 class StudentError(UnderstudyError):

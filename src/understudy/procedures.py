@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -103,6 +103,19 @@ class AsyncCompleter(Protocol):
 
 
 @runtime_checkable
+class Recalling(Protocol):
+    """An endpoint that keeps its answers, and so can give them again in batches."""
+
+    async def complete_one(self, ask: Ask) -> list[Completion]:
+        """As `AsyncCompleter`."""
+        ...
+
+    def recall(self) -> Completer:
+        """Whoever answers from what was kept, without asking."""
+        ...
+
+
+@runtime_checkable
 class Scorer(Protocol):
     """Whoever can score targets: a student."""
 
@@ -147,50 +160,39 @@ class Driver:
         number = 0
         while rounds:
             asked, rounds = rounds, {}
-            seeded = {p: self._seeded(live[p][0], number, calls) for p, calls in asked.items()}
+            seeded = {p: self.seeded(live[p][0], number, calls) for p, calls in asked.items()}
             replies = iter(self._reply([call for calls in seeded.values() for call in calls]))
             for position, calls in seeded.items():
                 _advance(position, live[position][1], [next(replies) for _ in calls], rounds, results)
             number += 1
         return [results[position] for position in range(len(live))]
 
-    async def stream(
-        self, procedures: Iterable[tuple[str, Procedure[Result]]], concurrency: int
-    ) -> AsyncGenerator[tuple[str, Result], None]:
-        """Run up to `concurrency` procedures at once, each at its own pace; yield (key, result) as they end.
+    async def each(
+        self,
+        procedures: Iterable[tuple[str, Procedure[Result]]],
+        concurrency: int,
+        done: Callable[[str, Result], None],
+    ) -> None:
+        """Run up to `concurrency` procedures at once, each at its own pace, and give (key, result) to `done` as they end.
 
-        A bounded set of workers takes the procedures one by one, so any number of them is held in constant memory.
+        A bounded set of workers takes the procedures one by one, so any number of them is held in constant memory. An
+        error stops the taking; what is under way ends first, for it may have been paid.
         """
         waiting = iter(procedures)
-        done: asyncio.Queue[tuple[str, Result] | None] = asyncio.Queue(maxsize=concurrency)
+        errors: list[Exception] = []
 
         async def work() -> None:
-            for key, procedure in waiting:
-                await done.put((key, await self._one(key, procedure)))
+            try:
+                for key, procedure in waiting:
+                    done(key, await self._one(key, procedure))
+                    if errors:
+                        break
+            except Exception as error:
+                errors.append(error)
 
-        async def supervise() -> None:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
-                    group.create_task(work())
-            await done.put(None)
-
-        boss = asyncio.create_task(supervise())
-        try:
-            while not (boss.done() and done.empty()):
-                getter = asyncio.create_task(done.get())
-                await asyncio.wait({getter, boss}, return_when=asyncio.FIRST_COMPLETED)
-                if not getter.done():  # the workers failed; their error is raised below
-                    getter.cancel()
-                    break
-                item = getter.result()
-                if item is None:
-                    break
-                yield item
-            await boss
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group
-        finally:
-            boss.cancel()
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+        if errors:
+            raise errors[0]
 
     async def _one(self, key: str, procedure: Procedure[Result]) -> Result:
         replies: list[Any] | None = None
@@ -201,7 +203,7 @@ class Driver:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            replies = list(await asyncio.gather(*(self._reply_one(c) for c in self._seeded(key, number, calls))))
+            replies = list(await asyncio.gather(*(self._reply_one(c) for c in self.seeded(key, number, calls))))
             number += 1
 
     async def _reply_one(self, call: Call) -> Any:
@@ -237,7 +239,8 @@ class Driver:
         except KeyError:
             raise KeyError(f"no one answers for the role {role!r}; there are {sorted(self.roles)}") from None
 
-    def _seeded(self, key: str, number: int, calls: Sequence[Call]) -> list[Call]:
+    def seeded(self, key: str, number: int, calls: Sequence[Call]) -> list[Call]:
+        """The calls of a procedure's round with key, sampling and seed set."""
         return [
             replace(
                 call,

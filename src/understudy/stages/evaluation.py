@@ -24,6 +24,7 @@ from understudy.evidence.metrics import summarise
 from understudy.procedures import AsyncCompleter, Completer, Driver
 from understudy.records import Prediction, Question, Sampling, Verdict, VerdictResult
 from understudy.rundir import Checkpoint, digest
+from understudy.stages import spending
 from understudy.stages.run import Run
 
 COMMIT_S = 1.0
@@ -120,7 +121,9 @@ def _roles(run: Run, stack: ExitStack) -> dict[str, Completer | AsyncCompleter]:
     """Who answers for each role: the trained students, and the teacher if the method asks it."""
     roles: dict[str, Completer | AsyncCompleter] = {}
     if run.method.asks_teacher:
-        roles["teacher"] = stack.enter_context(run.teacher.open(run.task, run.config.generate.concurrency))
+        account = stack.enter_context(spending.account(run))
+        opened = run.teacher.open(run.task, run.config.generate.concurrency, account)
+        roles["teacher"] = stack.enter_context(opened)
     for role in run.method.roles():
         roles[role.name] = stack.enter_context(closing(students.load(run.dir.student(role.name))))
     return roles

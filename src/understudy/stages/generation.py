@@ -1,33 +1,35 @@
 """generate: ask the writer of a source for rationales. Leaves `completions/<source>.jsonl`, one row a sample:
 
-    {"question": "train-7", "sample": 0, "request": "9f2c...", "text": "def solution(): ...", "finish": "stop", ...}
+    {"question": "train-7", "sample": 0, "text": "def solution(): ...", "finish": "stop", ...}
 
-A row with the same `request` is never asked for again, neither after a kill nor after a change that leaves it the same
-(more samples, more questions).
+A teacher that costs anything keeps every answer in the store (`teachers/store.py`), so nothing is asked twice, neither
+after a kill nor after a change that leaves a request the same. An endpoint is asked first, in whatever order the answers
+come; then the file is written from the store, in the order of the questions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from understudy.errors import TeacherError
 from understudy.methods import Source
-from understudy.procedures import AsyncCompleter, Completer, Driver, Procedure
+from understudy.procedures import AsyncCompleter, Completer, Driver, Procedure, Recalling
 from understudy.records import Completion, Question
+from understudy.rundir import Checkpoint, digest
 from understudy.sandbox import Outcome
-from understudy.stages.completions import Completions
+from understudy.stages import spending
 from understudy.stages.run import Run
 from understudy.stages.writing import Writer, writer
 
 CHUNK = 64
 """Questions that a batched writer is given at once."""
-
-Written = tuple[Question, int, list[Completion]]
-"""A question, the number of the first sample, and the samples from there on."""
+COMMIT_S = 1.0
+"""A kill loses at most the rows of this many seconds."""
 
 
 def inputs(run: Run, source: Source) -> dict[str, Any]:
@@ -38,7 +40,6 @@ def inputs(run: Run, source: Source) -> dict[str, Any]:
         "samples": run.samples(source),
         "splits": source.splits,
         "format": repr(source.format),
-        "seed": run.config.seed,
         "by": writer(run, source).identity(),
     }
 
@@ -49,71 +50,55 @@ def outputs(run: Run, source: Source) -> list[Path]:
 
 
 def generate(run: Run, source: Source) -> int:
-    """Ask for every sample that is not on disk yet. Returns the number of completions."""
-    total = run.size(*source.splits) * run.samples(source)
+    """Ask for every sample, and write the file. Returns the number of completions."""
     who = writer(run, source)
-    with (
-        Completions(run.dir.completions(source.name)) as there,
-        run.progress.bar(f"generate {source.name}", total) as bar,
-    ):
-        missing = _missing(who, there, bar.advance)
-        first = next(missing, None)
-        if first is not None:
-            for question, start, completions in _written(who, itertools.chain([first], missing)):
-                for sample, completion in enumerate(completions, start):
-                    row = {"question": question.id, "sample": sample, "request": who.key(question, sample)}
-                    there.add({**row, **completion.to_json()})
-                bar.advance(len(completions))
-        return there.put_in_order(who.keys())
+    questions, samples = run.size(*source.splits), run.samples(source)
+    with spending.account(run) as account, who.open(account) as live:
+        if isinstance(live, Recalling):
+            with run.progress.bar(f"ask {source.name}", questions) as bar:
+                driver = Driver({source.by: live}, _no_programs, sampling=who.sampling)
+                asking = driver.each(
+                    _procedures(who),
+                    run.config.generate.concurrency,
+                    lambda *_: bar.advance(1, **({"spent": line} if (line := account.line()) else {})),
+                )
+                asyncio.run(asking)
+            live = live.recall()
+        with run.progress.bar(f"generate {source.name}", questions) as bar:
+            saved_by = digest([inputs(run, source), samples])
+            with Checkpoint([run.dir.completions(source.name)], saved_by) as saved:
+                _write_down(who, live, saved, bar)
+    return questions * samples
 
 
-def _missing(who: Writer, there: Completions, found: Callable[[int], None]) -> Iterator[tuple[str, Procedure[Written]]]:
-    """A procedure for every gap: it writes the samples of one question from the first that is missing to the next that
-    is there.
-    """
+def _write_down(who: Writer, live: Completer | AsyncCompleter | None, saved: Checkpoint, bar: Any) -> None:
+    """Write the samples of every question, in order, from where an earlier run was stopped."""
+    roles: dict[str, Completer | AsyncCompleter] = {} if live is None else {who.source.by: live}
+    driver = Driver(roles, _no_programs, sampling=who.sampling)
+    begun = int(saved.state.get("questions", 0))
+    bar.advance(begun)
+    waiting = itertools.islice(_procedures(who), begun, None)
+    committed = time.monotonic()
+    while chunk := list(itertools.islice(waiting, CHUNK)):
+        for (question, _), completions in zip(chunk, driver.run(chunk), strict=True):
+            for sample, completion in enumerate(completions):
+                saved.write(0, {"question": question, "sample": sample, **completion.to_json()})
+        begun += len(chunk)
+        bar.advance(len(chunk))
+        if time.monotonic() - committed >= COMMIT_S:
+            saved.commit({"questions": begun})
+            committed = time.monotonic()
+    saved.finish()
+
+
+def _procedures(who: Writer) -> Iterator[tuple[str, Procedure[list[Completion]]]]:
+    """Question by question, a procedure that asks for all its samples."""
+
+    def write(question: Question) -> Procedure[list[Completion]]:
+        return (yield from who.write(question, who.run.samples(who.source)))
+
     for question in who.run.asked(who.source):
-        present = [who.key(question, sample) in there for sample in range(who.run.samples(who.source))]
-        if any(present):
-            found(sum(present))
-        for is_present, group in itertools.groupby(range(len(present)), key=present.__getitem__):
-            samples = list(group)
-            if not is_present:
-                yield question.id, _write(who, question, samples)
-
-
-def _write(who: Writer, question: Question, samples: list[int]) -> Procedure[Written]:
-    return question, samples[0], (yield from who.write(question, len(samples), samples[0]))
-
-
-def _written(who: Writer, missing: Iterable[tuple[str, Procedure[Written]]]) -> Iterator[Written]:
-    """Run the procedures: an endpoint's each at its own pace, a batched writer's in chunks."""
-    with who.open() as live:
-        roles: dict[str, Completer | AsyncCompleter] = {} if live is None else {who.source.by: live}
-        driver = Driver(roles, _no_programs, who.run.config.seed, who.sampling)
-        if isinstance(live, AsyncCompleter):
-            yield from _streamed(driver, missing, who.run.config.generate.concurrency)
-            return
-        waiting = iter(missing)
-        while chunk := list(itertools.islice(waiting, CHUNK)):
-            yield from driver.run(chunk)
-
-
-def _streamed(driver: Driver, missing: Iterable[tuple[str, Procedure[Written]]], concurrency: int) -> Iterator[Written]:
-    with asyncio.Runner() as runner:
-        stream = driver.stream(missing, concurrency)
-        try:
-            while (item := runner.run(_next(stream))) is not None:
-                yield item[1]
-        finally:
-            runner.run(_close(stream))
-
-
-async def _next(stream: AsyncGenerator[tuple[str, Written], None]) -> tuple[str, Written] | None:
-    return await anext(stream, None)
-
-
-async def _close(stream: AsyncGenerator[tuple[str, Written], None]) -> None:
-    await stream.aclose()
+        yield question.id, write(question)
 
 
 def _no_programs(programs: Any) -> list[Outcome]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import platform
+import uuid
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import understudy
 from understudy import jsonl
+from understudy.records import Json
 from understudy.rundir import read_json
 from understudy.stages.run import Run
 
@@ -23,6 +25,7 @@ def begin(run: Run) -> None:
     before = read_json(run.dir.manifest) or {}
     said = [*run.task.notes(), run.teacher.note() if uses_teacher(run) else "", run.sandbox().note]
     found: dict[str, Any] = {
+        "run": before.get("run") or uuid.uuid4().hex,
         "understudy": understudy.__version__,
         "config": run.config.model_dump(mode="json"),
         "folder": str(run.folder),
@@ -31,6 +34,7 @@ def begin(run: Run) -> None:
         "host": {"system": platform.system(), "machine": platform.machine()},
         "notes": [note for note in said if note],
         "steps": before.get("steps", []),
+        "ledger": before.get("ledger"),
     }
     jsonl.write_text(run.dir.manifest, json.dumps(found, indent=1) + "\n")
 
@@ -41,6 +45,13 @@ def add(run: Run, step: str, rows: int, seconds: float) -> None:
     steps = [row for row in found["steps"] if row["step"] != step]
     found["steps"] = [*steps, {"step": step, "rows": rows, "seconds": round(seconds, 2)}]
     jsonl.write_text(run.dir.manifest, json.dumps(found, indent=1) + "\n")
+
+
+def book(run: Run, ledger: Json | None) -> None:
+    """Note what the run has spent on its teacher; None: nothing was asked."""
+    found = read_json(run.dir.manifest)
+    if found is not None and ledger is not None:
+        jsonl.write_text(run.dir.manifest, json.dumps({**found, "ledger": ledger}, indent=1) + "\n")
 
 
 def uses_teacher(run: Run) -> bool:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 
 from understudy import students
@@ -19,6 +18,7 @@ from understudy.procedures import AsyncCompleter, Completer, Procedure, derive_s
 from understudy.records import Completion, Question, Sampling
 from understudy.rundir import digest
 from understudy.stages.run import Run
+from understudy.teachers.account import Account
 
 
 class Writer(ABC):
@@ -38,38 +38,18 @@ class Writer(ABC):
         """Who it is: when this changes, nothing written before counts."""
 
     @abstractmethod
-    def open(self) -> AbstractContextManager[Completer | AsyncCompleter | None]:
+    def open(self, account: Account) -> AbstractContextManager[Completer | AsyncCompleter | None]:
         """Whoever answers the asks of `write`; None if it asks nobody."""
 
     def prompt(self, question: Question) -> str:
         """What is asked."""
         return question.text
 
-    def seed(self, question: Question) -> int:
-        return derive_seed(self.run.config.seed, self.source.name, question.id)
-
-    def key(self, question: Question, sample: int) -> str:
-        """The digest of one request."""
-        asked = [
-            self.identity(),
-            question.id,
-            self.prompt(question),
-            self.sampling.to_json(),
-            self.seed(question),
-            sample,
-        ]
-        return digest([1, *asked])
-
-    def keys(self) -> Iterator[str]:
-        """The digests of all samples, in the order of the file."""
-        for question in self.run.asked(self.source):
-            for sample in range(self.run.samples(self.source)):
-                yield self.key(question, sample)
-
-    def write(self, question: Question, n: int, first: int) -> Procedure[list[Completion]]:
-        """`n` completions, from sample number `first` on."""
+    def write(self, question: Question, n: int) -> Procedure[list[Completion]]:
+        """`n` completions."""
+        seed = derive_seed(self.run.config.generate.seed, self.source.name, question.id)
         ask = self.source.format.ask
-        return (yield from ask(self.source.by, self.prompt(question), n, first, self.seed(question)))
+        return (yield from ask(self.source.by, self.prompt(question), n, 0, seed))
 
 
 class TeacherWriter(Writer):
@@ -83,8 +63,8 @@ class TeacherWriter(Writer):
     def identity(self) -> str:
         return self._identity
 
-    def open(self) -> AbstractContextManager[Completer | AsyncCompleter]:
-        return self.run.teacher.open(self.run.task, self.run.config.generate.concurrency)
+    def open(self, account: Account) -> AbstractContextManager[Completer | AsyncCompleter]:
+        return self.run.teacher.open(self.run.task, self.run.config.generate.concurrency, account)
 
     def prompt(self, question: Question) -> str:
         return self.source.format.prompt(self.run.task, question, self._shown)
@@ -100,7 +80,7 @@ class StudentWriter(Writer):
     def identity(self) -> str:
         return self._identity
 
-    def open(self) -> AbstractContextManager[Completer | AsyncCompleter]:
+    def open(self, account: Account) -> AbstractContextManager[Completer | AsyncCompleter]:
         return closing(students.load(self.run.dir.student(self.source.by)))
 
 
@@ -114,10 +94,10 @@ class HumanWriter(Writer):
     def identity(self) -> str:
         return self._identity
 
-    def open(self) -> AbstractContextManager[None]:
+    def open(self, account: Account) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def write(self, question: Question, n: int, first: int) -> Procedure[list[Completion]]:
+    def write(self, question: Question, n: int) -> Procedure[list[Completion]]:
         yield from ()
         format, task = self.source.format, self.run.task
         rationale = task.human(question, format.name)
@@ -126,7 +106,7 @@ class HumanWriter(Writer):
             return [Completion("", "failed", "human", error=error)] * n
         written = Completion(format.write(task, rationale), model="human")
         missing = Completion("", "failed", "human", error="a human wrote one rationale")
-        return [written if sample == 0 else missing for sample in range(first, first + n)]
+        return [written, *[missing] * (n - 1)]
 
 
 def writer(run: Run, source: Source) -> Writer:

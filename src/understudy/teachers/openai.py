@@ -28,12 +28,16 @@ from understudy.errors import PrerequisiteError, TeacherError
 from understudy.procedures import Ask, AsyncCompleter, derive_seed
 from understudy.records import Completion, Finish, Sampling
 from understudy.tasks.task import Task
+from understudy.teachers.account import Account
+from understudy.teachers.kept import Attempts, Reply, keeping
+from understudy.teachers.prices import Price, listed, table_version
 from understudy.teachers.requests import Malformed, Patience, Refused, Requests
+from understudy.teachers.store import Answer, Cost
 from understudy.teachers.teacher import Teacher
 
 _FINISH: Mapping[str, Finish] = {"length": "length", "content_filter": "refused"}
 _MAX_STOPS = 4  # more are an error at OpenAI; the others are cut here
-_MILLION = Decimal(1_000_000)
+_TOKENS_AROUND = 16  # of a message: its role and the marks around it
 
 
 class OpenAITeacher(Teacher):
@@ -60,6 +64,10 @@ class OpenAITeacher(Teacher):
     """The first pause before a request is sent again, in seconds; it doubles each time, up to a minute, with jitter."""
     throttled_s: float = Field(900.0, ge=0)
     """How long a request may be put off because the endpoint says it is too busy, in seconds, all pauses together."""
+    total_timeout_s: float = Field(3600.0, gt=0)
+    """How long all attempts at one request may take together, in seconds, before its completions count as failed."""
+    logprobs: int | None = Field(None, ge=0, le=20)
+    """Ask for the log-probabilities of the tokens, with so many alternatives each; they are kept with the answer."""
     usd_per_million_input: Decimal | None = Field(None, ge=0)
     """Price of a million tokens of prompts, in US dollars."""
     usd_per_million_output: Decimal | None = Field(None, ge=0)
@@ -78,30 +86,47 @@ class OpenAITeacher(Teacher):
         return url.rstrip("/")
 
     @contextmanager
-    def open(self, task: Task, concurrency: int = 32) -> Iterator[AsyncCompleter]:
+    def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[AsyncCompleter]:
         """Whoever asks the endpoint, with up to `concurrency` requests under way. Nothing is sent yet.
 
         Raises:
-            TeacherError: no model is named, or the key cannot be a key.
+            TeacherError: no model is named, the key cannot be a key, or a budget in dollars meets a model without a price.
             PrerequisiteError: the key is not set.
         """
         if not self.model:
             raise TeacherError('no model is named. Say which one to ask, e.g. teacher = "openai:gpt-4o-mini"')
-        patience = Patience(self.timeout_s, self.retries, self.backoff_s, self.throttled_s)
+        account = account or Account()
+        price = self.price()
+        if price is None and account.budget.usd is not None:
+            raise TeacherError(
+                f"budget_usd is set, and the price of {self.model!r} is not known. Set usd_per_million_input and "
+                "usd_per_million_output of the teacher, or budget_tokens instead of budget_usd"
+            )
+        patience = Patience(self.timeout_s, self.retries, self.backoff_s, self.throttled_s, self.total_timeout_s)
         kind = "chat/completions" if self.dialect == "chat" else "completions"
         local = _is_local(self.base_url)
-        yield _Endpoint(self, Requests(f"{self.base_url}/{kind}", self._key(local), patience, concurrency, local))
+        requests = Requests(f"{self.base_url}/{kind}", self._key(local), patience, concurrency, local)
+        with keeping(_Endpoint(self, requests, price), self.identity(), account) as live:
+            yield live
 
     def identity(self) -> str:
         """Endpoint, model and what is sent beside the prompt."""
         sent = {"dialect": self.dialect, "system": self.system, **self.extra_body}
+        if self.logprobs is not None:
+            sent["logprobs"] = self.logprobs
         return f"openai {self.base_url} {self.model} {json.dumps(sent, sort_keys=True, default=str)}"
 
-    def price(self, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
-        """What so many tokens cost in US dollars; None if no prices are set."""
+    def price(self) -> Price | None:
+        """What the model's tokens cost: as set here, else as the price table has it; None if neither knows."""
+        return self._own_price() or (None if _is_local(self.base_url) else listed(self.model, self.base_url))
+
+    def price_source(self) -> str:
+        return "your own prices" if self._own_price() else f"{table_version()}, today"
+
+    def _own_price(self) -> Price | None:
         if self.usd_per_million_input is None or self.usd_per_million_output is None:
             return None
-        return (prompt_tokens * self.usd_per_million_input + completion_tokens * self.usd_per_million_output) / _MILLION
+        return Price(self.usd_per_million_input, self.usd_per_million_output)
 
     def _key(self, local: bool) -> str:
         """The key, or "" if none is sent."""
@@ -121,12 +146,24 @@ class OpenAITeacher(Teacher):
 class _Endpoint:
     """Answers asks by requests to the endpoint."""
 
-    def __init__(self, settings: OpenAITeacher, requests: Requests) -> None:
+    def __init__(self, settings: OpenAITeacher, requests: Requests, price: Price | None) -> None:
         self._settings = settings
         self._requests = requests
+        self._price = price
 
-    async def complete_one(self, ask: Ask) -> list[Completion]:
-        """`ask.n` completions. An endpoint that gives fewer at a time is asked again for the rest.
+    def most(self, ask: Ask, n: int) -> Cost:
+        """Every byte of the prompt may be a token, and each message has some of its own."""
+        body = self._body(ask, n, 0)
+        said = [body["prompt"]] if "prompt" in body else [message["content"] for message in body["messages"]]
+        prompt = sum(len(text.encode("utf-8", "replace")) for text in said) + _TOKENS_AROUND * (len(said) + 1)
+        return self._cost(prompt, n * (ask.sampling or Sampling()).max_tokens)
+
+    def _cost(self, prompt_tokens: int, completion_tokens: int) -> Cost:
+        money = self._price.picodollars(prompt_tokens, completion_tokens) if self._price else 0
+        return Cost(prompt_tokens + completion_tokens, money)
+
+    async def request(self, ask: Ask, n: int, first: int, attempts: Attempts) -> Reply:
+        """Samples from number `first` on, as many as the endpoint gives at a time.
 
         `prompt_tokens` stand at the first completion of each request and are 0 at the others; the completion tokens of a
         request are known only together and are shared out by the length of the texts: so their sums are as billed.
@@ -134,16 +171,11 @@ class _Endpoint:
         Raises:
             TeacherError: the key, the model or the quota is refused; says what to do.
         """
-        found: list[Completion] = []
-        while len(found) < ask.n:
-            left = ask.n - len(found)
-            body = self._body(ask, left, ask.first_sample + len(found))
-            reply = await self._requests.send(body, lambda data: self._read(ask, data))
-            if isinstance(reply, Refused):
-                finish: Finish = "refused" if reply.by_filter else "failed"
-                return found + [Completion("", finish, self._settings.model, error=reply.reason)] * left
-            found += reply[:left]
-        return found
+        reply = await self._requests.send(self._body(ask, n, first), lambda data: self._read(ask, data), attempts)
+        if isinstance(reply, Refused):
+            finish: Finish = "refused" if reply.by_filter else "failed"
+            return Reply([Answer(Completion("", finish, self._settings.model, error=reply.reason))] * n)
+        return reply
 
     def _body(self, ask: Ask, n: int, first: int) -> dict[str, Any]:
         settings, sampling = self._settings, ask.sampling or Sampling()
@@ -159,12 +191,15 @@ class _Endpoint:
         body["top_p"] = sampling.top_p
         if ask.stop:
             body["stop"] = list(ask.stop[:_MAX_STOPS])
-        if ask.seed is not None:
+        if settings.logprobs is not None:
+            chat: dict[str, Any] = {"logprobs": True, "top_logprobs": settings.logprobs}
+            body |= chat if settings.dialect == "chat" else {"logprobs": settings.logprobs}
+        if ask.seed is not None and sampling.temperature:
             body["seed"] = derive_seed(ask.seed, first) % 2**31  # some servers keep it in 32 bits
         return body | settings.extra_body
 
-    def _read(self, ask: Ask, data: Any) -> list[Completion]:
-        """The completions in a reply.
+    def _read(self, ask: Ask, data: Any) -> Reply:
+        """The answers in a reply.
 
         Raises:
             Malformed: the reply is not what the protocol says.
@@ -180,10 +215,17 @@ class _Endpoint:
             raise Malformed("no choices in the reply")
         shares = _shares(written, [len(text) for text, _, _ in choices])
         prompts = [prompt, *[0] * (len(choices) - 1)] if isinstance(prompt, int) else [None] * len(choices)
-        return [
-            Completion(_cut(ask, text), finish, str(model), prompts[i], shares[i], error)
+        around = {name: value for name, value in data.items() if name != "choices"}
+        answers = [
+            Answer(
+                Completion(_cut(ask, text), finish, str(model), prompts[i], shares[i], error),
+                {**around, "choices": [data["choices"][i]]},
+            )
             for i, (text, finish, error) in enumerate(choices)
         ]
+        if isinstance(prompt, int) and isinstance(written, int):
+            return Reply(answers, self._cost(prompt, written))
+        return Reply(answers)
 
     def _choice(self, choice: Any) -> tuple[str, Finish, str]:
         """Text, finish and error of one choice."""

@@ -7,6 +7,10 @@
 An ask is answered by its key, the question's id: sample i is the i-th text recorded for it, in the order of the files.
 What a model would see of an ask (prompt, sampling, seed) plays no part; a question with too few recordings gets
 completions that `failed`, which is data and no error.
+
+A file that `understudy store export` wrote is recognised, and answers by the exact prompt, sampling and sample instead:
+
+    teacher = "recorded:answers.jsonl"
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ from understudy.errors import DataError
 from understudy.procedures import Ask, Completer
 from understudy.records import Completion, Finish
 from understudy.tasks.task import Task
+from understudy.teachers.account import Account
+from understudy.teachers.store import key_of, request_of
 from understudy.teachers.teacher import Teacher
 
 _FINISH: dict[str, Finish] = {
@@ -65,6 +71,13 @@ class RecordedTeacher(Teacher):
     where: dict[str, str] = Field(default_factory=dict)
     """Which texts to take: those whose column, beside the text or further out, equals the value."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _file_after_the_colon(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("model") and not value.get("path") and not value.get("paths"):
+            return {**value, "path": value["model"], "model": ""}
+        return value
+
     @model_validator(mode="after")
     def _some_file(self) -> Self:
         if (self.path is None) == (not self.paths):
@@ -77,7 +90,7 @@ class RecordedTeacher(Teacher):
         return self.paths if self.path is None else (self.path,)
 
     @contextmanager
-    def open(self, task: Task, concurrency: int = 32) -> Iterator[Completer]:
+    def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[Completer]:
         """Whoever looks the completions up. The files are read once, from beginning to end.
 
         The texts that are wanted are copied to a temporary file, for a compressed file cannot be read from the middle;
@@ -105,6 +118,9 @@ class RecordedTeacher(Teacher):
         others: dict[str, set[str]] = {column: set() for column in self.where}
         for path in self.files:
             for line, row in jsonl.read_numbered(path):
+                if _is_stored(row):
+                    self._index_stored(row, path, line, spool, index, others)
+                    continue
                 id = _column([row], self.id, path, line)
                 for places, text in self._texts(row, path, line):
                     if self._wanted(places, others, path, line):
@@ -114,6 +130,25 @@ class RecordedTeacher(Teacher):
         if not index:
             raise DataError(self._nothing(others), ", ".join(map(str, self.files)))
         return index
+
+    def _index_stored(
+        self,
+        row: jsonl.Row,
+        path: Path,
+        line: int,
+        spool: IO[bytes],
+        index: dict[str, array[int]],
+        others: dict[str, set[str]],
+    ) -> None:
+        """A row of an exported store: an answer to one request. A whole one takes the place of a truncated one."""
+        if not self._wanted([row], others, path, line) or row.get("finish") == "failed":
+            return
+        key = _request_key(row["request"])
+        if key in index and row.get("finish") == "length":
+            return
+        names = ("text", "finish", "model", "prompt_tokens", "completion_tokens", "error")
+        index[key] = array("Q", [spool.tell()])
+        spool.write(jsonl.dumps({name: row[name] for name in names if name in row}).encode() + b"\n")
 
     def _texts(self, row: jsonl.Row, path: Path, line: int) -> Iterator[tuple[list[Any], str]]:
         """Each text of a row, with the objects it stands in, from the row inwards."""
@@ -176,17 +211,32 @@ class _Recording:
         return [[self._one(ask, ask.first_sample + i) for i in range(ask.n)] for ask in asks]
 
     def _one(self, ask: Ask, sample: int) -> Completion:
+        stored = self._index.get(_request_key(request_of("", ask, sample)))
+        if stored is not None:
+            return self._read(ask, stored[0])
         offsets = self._index.get(ask.key, ())
         if sample >= len(offsets):
             files = ", ".join(path.name for path in self._settings.files)
             there = f"{files} has {len(offsets)} of them" if offsets else f"{files} has none"
             return Completion("", "failed", error=f"no recording {sample + 1} for the question {ask.key!r}: {there}")
+        return self._read(ask, offsets[sample])
+
+    def _read(self, ask: Ask, offset: int) -> Completion:
         with self._lock:
-            self._spool.seek(offsets[sample])
+            self._spool.seek(offset)
             row = json.loads(self._spool.readline())
         text = row["text"].removeprefix(ask.prefix)
         ends = [end for stop in ask.stop if (end := text.find(stop)) >= 0]
         return Completion.from_json({**row, "text": text[: min(ends, default=None)]})
+
+
+def _is_stored(row: jsonl.Row) -> bool:
+    return isinstance(row.get("request"), dict) and "schema" in row["request"]
+
+
+def _request_key(request: Mapping[str, Any]) -> str:
+    """What two requests share that ask the same of whomever, with whatever seed."""
+    return "request " + key_of({**request, "endpoint": "", "seed": None}).hex()
 
 
 def _column(places: Sequence[Any], name: str, path: Path, line: int) -> Any:

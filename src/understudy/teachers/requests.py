@@ -1,7 +1,7 @@
 """Sending a request until it is answered: which failures pass, which concern one question, and which concern them all.
 
     requests = Requests("https://api.openai.com/v1/chat/completions", key, Patience(), concurrency=32)
-    reply = await requests.send({"model": "gpt-4o-mini", "messages": [...]}, read=lambda data: data["choices"])
+    reply = await requests.send({"model": "gpt-4o-mini", "messages": [...]}, read=lambda data: data["choices"], attempts=...)
 
 | what happens                                                     | what is done                                        |
 |------------------------------------------------------------------|-----------------------------------------------------|
@@ -11,7 +11,9 @@
 | 401, 402, 403, 404, a redirection, a quota, an unknown parameter | `TeacherError`: no question can                     |
 | no connection time after time, and there never was one           | `TeacherError`                                      |
 
-The key is in one header and nowhere else: it is taken out of everything the endpoint says before anybody reads it.
+How many are under way at once follows the endpoint: more and more while all goes well, half as many when it says it is too
+busy or lets a request time out, none while it says to wait (`Gate`). The key is in one header and nowhere else: it is taken
+out of everything the endpoint says before anybody reads it.
 """
 
 from __future__ import annotations
@@ -19,14 +21,18 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import math
 import random
+import re
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from understudy.errors import TeacherError
+from understudy.teachers.kept import Attempts
 
 if TYPE_CHECKING:
     import pyreqwest.response
@@ -51,6 +57,7 @@ _FATAL_CODE = {
 }
 _FILTERED = ("content_filter", "content_policy_violation")
 _LONGEST_PAUSE_S = 60.0
+_FIRST_LIMIT = 64
 _CUT = 300
 
 
@@ -62,6 +69,7 @@ class Patience:
     retries: int = 6
     backoff_s: float = 0.5
     throttled_s: float = 900.0
+    total_s: float = 3600.0
 
 
 class Malformed(Exception):
@@ -84,13 +92,65 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class _Again:
     """The request is to be sent again: after `pause_s`, if the endpoint said so. `throttled`: it was not looked at.
-    `unreachable`: there was no connection.
+    `unreachable`: there was no connection. `overwhelmed`: the endpoint has too much to do.
     """
 
     reason: str
     pause_s: float | None = None
     throttled: bool = False
     unreachable: bool = False
+    overwhelmed: bool = False
+
+
+class Gate:
+    """How many requests may be under way.
+
+    The limit rises by one with every answer until the endpoint is overwhelmed for the first time, and then by one in as
+    many answers as are under way; it is halved when the endpoint is overwhelmed, once for all that were under way then.
+
+    Args:
+        most: the limit never rises above it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(min(most, _FIRST_LIMIT))
+        self._under_way = 0
+        self._steep = True
+        self._fell = self._opens = -math.inf
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> float:
+        """Wait for a place. Returns the time, in seconds, for `leave`."""
+        while True:
+            now = time.monotonic()
+            if now < self._opens:
+                await asyncio.sleep(self._opens - now)
+            elif self._under_way < int(self.limit):
+                self._under_way += 1
+                return now
+            else:
+                place = asyncio.get_running_loop().create_future()
+                self._waiting.append(place)
+                await place
+
+    def leave(self, entered: float, overwhelmed: bool = False) -> None:
+        """Give the place back."""
+        self._under_way -= 1
+        if not overwhelmed:
+            self.limit = min(self.most, self.limit + (1 if self._steep else 1 / self.limit))
+        elif entered > self._fell:
+            self.limit, self._steep, self._fell = max(1.0, self.limit / 2), False, time.monotonic()
+        free = int(self.limit) - self._under_way
+        while free > 0 and self._waiting:
+            place = self._waiting.popleft()
+            if not place.done() and not place.get_loop().is_closed():
+                place.set_result(None)
+                free -= 1
+
+    def close(self, seconds: float) -> None:
+        """Let nobody in for so long."""
+        self._opens = max(self._opens, time.monotonic() + seconds)
 
 
 class Requests:
@@ -111,21 +171,23 @@ class Requests:
         self._key = key
         self._patience = patience
         self._reached = False
+        self._fatal: TeacherError | None = None
+        self.gate = Gate(concurrency)
         # A redirection would take the key to an address that nobody configured.
         builder = ClientBuilder().follow_redirects(False).max_connections(concurrency).user_agent("understudy")
         builder = builder.timeout(timedelta(seconds=patience.timeout_s)).pool_max_idle_per_host(concurrency)
         self._client = (builder.no_proxy() if direct else builder).build()
 
-    async def send(self, body: dict[str, Any], read: Callable[[Any], T]) -> T | Refused:
-        """What `read` makes of the reply to `body`, or why there is none.
+    async def send(self, body: dict[str, Any], read: Callable[[Any], T], attempts: Attempts) -> T | Refused:
+        """What `read` makes of the reply to `body`, or why there is none. `attempts` is told of all but the one answered.
 
         Raises:
             TeacherError: no request can be answered; says what to do.
         """
         content = json.dumps(body).encode()
-        failures, throttles, throttled_s = 0, 0, 0.0
+        failures, throttles, throttled_s, began = 0, 0, 0.0, time.monotonic()
         while True:
-            outcome = await self._attempt(content, read)
+            outcome = await self._one_attempt(content, read, attempts)
             if not isinstance(outcome, _Again):
                 return outcome
             pause = self._pause(failures + throttles) if outcome.pause_s is None else outcome.pause_s
@@ -141,11 +203,41 @@ class Requests:
                 failures += 1
                 if failures > self._patience.retries:
                     if outcome.unreachable and not self._reached:
-                        raise TeacherError(
+                        raise self._end(
                             f"{self._url} cannot be reached ({outcome.reason}). Check base_url and the network"
                         )
                     return Refused(f"gave up after {failures} attempts: {outcome.reason}")
+            if time.monotonic() + pause - began > self._patience.total_s:
+                return Refused(f"gave up after {self._patience.total_s:g} s (total_timeout_s): {outcome.reason}")
             await asyncio.sleep(pause)
+
+    async def _one_attempt(self, content: bytes, read: Callable[[Any], T], attempts: Attempts) -> T | Refused | _Again:
+        """Wait for a place, send once, and book it."""
+        entered = await self.gate.enter()
+        overwhelmed = False
+        try:
+            if self._fatal is not None:
+                raise self._fatal
+            await attempts.begin()
+            outcome = await self._attempt(content, read)
+            if isinstance(outcome, _Again):
+                overwhelmed = outcome.overwhelmed
+                attempts.end(free=outcome.throttled or outcome.unreachable)
+                if outcome.throttled and outcome.pause_s:
+                    self.gate.close(outcome.pause_s)
+            elif isinstance(outcome, Refused):
+                attempts.end(free=True)
+            return outcome
+        except TeacherError as error:
+            self._fatal = error
+            raise
+        finally:
+            self.gate.leave(entered, overwhelmed)
+
+    def _end(self, message: str) -> TeacherError:
+        """The error that no request can be answered; whoever asks from now on gets it at once."""
+        self._fatal = TeacherError(message)
+        return self._fatal
 
     def _pause(self, tries: int) -> float:
         longest = min(_LONGEST_PAUSE_S, self._patience.backoff_s * 2.0 ** min(tries, 16))
@@ -159,9 +251,11 @@ class Requests:
             response = await (request.bearer_auth(self._key) if self._key else request).build().send()
             data = bytes(await response.bytes())
         except PyreqwestError as error:
+            reason = self._safe(f"{type(error).__name__}: {_cause(error)}")
             unreachable = isinstance(error, ConnectError | ConnectTimeoutError)
-            return _Again(self._safe(f"{type(error).__name__}: {_cause(error)}"), unreachable=unreachable)
+            return _Again(reason, unreachable=unreachable, overwhelmed="Timeout" in type(error).__name__)
         self._reached = True
+        self._heed(response)
         if response.status != 200:
             return self._failure(response, data)
         kind = response.get_header("content-type") or "nothing"
@@ -185,10 +279,16 @@ class Requests:
             raise TeacherError(f"{self._url}: {fatal} ({reason})")
         if status in _THROTTLED:
             wait = _retry_after(response.get_header("retry-after"), response.get_header("retry-after-ms"))
-            return _Again(reason, wait, throttled=status == 429 or wait is not None)
+            return _Again(reason, wait, throttled=status == 429 or wait is not None, overwhelmed=True)
         if status in _PASSING or status >= 500:
             return _Again(reason)
         return Refused(reason, by_filter=code in _FILTERED)
+
+    def _heed(self, response: pyreqwest.response.Response) -> None:
+        """Wait as long as the endpoint says that nothing is left of what it grants."""
+        for kind in ("requests", "tokens"):
+            if response.get_header(f"x-ratelimit-remaining-{kind}") == "0":
+                self.gate.close(min(_LONGEST_PAUSE_S, _duration(response.get_header(f"x-ratelimit-reset-{kind}"))))
 
     def _safe(self, text: str) -> str:
         """One short line without the key."""
@@ -230,6 +330,14 @@ def _retry_after(header: str | None, milliseconds: str | None) -> float | None:
         return _bounded(email.utils.parsedate_to_datetime(header or "").timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _duration(text: str | None) -> float:
+    """Seconds in a header such as `6m0s`, `1.5s`, `20ms` or `3`; 0 if it says nothing that can be read."""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "": 1.0}
+    parts = re.fullmatch(r"(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|m|s)?)+", text or "")
+    found = re.findall(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|)", parts[0]) if parts else []
+    return sum(float(number) * units[unit] for number, unit in found)
 
 
 def _bounded(seconds: float) -> float | None:

@@ -26,6 +26,7 @@ from understudy.errors import TeacherError
 from understudy.procedures import Ask, Completer, derive_seed
 from understudy.records import Completion, Finish, Question, Rationale
 from understudy.tasks.task import Task
+from understudy.teachers.account import Account
 from understudy.teachers.teacher import Teacher
 
 _PROGRAM_END = "# solution in Python:"
@@ -102,7 +103,7 @@ class ScriptedTeacher(Teacher):
         return {fault: getattr(self, fault) for fault in dict.fromkeys(sum(_FAULTS.values(), ()))}
 
     @contextmanager
-    def open(self, task: Task, concurrency: int = 32) -> Iterator[Completer]:
+    def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[Completer]:
         """Whoever answers; nothing is opened.
 
         Raises:

@@ -1,0 +1,182 @@
+"""estimate: what a run would still ask of its teacher, and what that costs, before the first call.
+
+    estimate(run)   # [Line("generate program", requests=4000, stored=120, prompt=Range(1.2e6, 1.9e6), ...), ...]
+
+Requests are counted by walking every procedure up to the first answer that the store does not have; a procedure that asks
+again after it is counted up to there. Tokens are not counted: no tokenizer of a hosted model is at hand, so a prompt takes
+from one token in five bytes to one in 2.5, and a completion from the length of a worked example to `max_tokens`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from understudy.methods import Source
+from understudy.procedures import Ask, Driver, Procedure
+from understudy.records import Sampling
+from understudy.report.rows import amount
+from understudy.sandbox import Outcome
+from understudy.stages import spending
+from understudy.stages.run import Run
+from understudy.stages.writing import TeacherWriter
+from understudy.teachers.account import Account, dollars, usd
+from understudy.teachers.prices import Price
+from understudy.teachers.store import Cost, key_of, request_of
+
+FEWEST_BYTES, MOST_BYTES = 2.5, 5.0
+"""Of one token in a prompt."""
+_TYPICAL_COMPLETION = 40
+"""Tokens, where there is no worked example to go by."""
+
+
+class Range(NamedTuple):
+    """From at least to at most."""
+
+    low: float
+    high: float
+
+    def plus(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.high + other.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one step asks of the teacher.
+
+    Attributes:
+        samples: how many completions it needs.
+        stored: how many of them the store has.
+        prompt, completion: tokens of the others.
+    """
+
+    step: str
+    samples: int
+    stored: int
+    prompt: Range
+    completion: Range
+
+    def money(self, price: Price) -> tuple[Cost, Cost]:
+        """The least and the most that it costs."""
+        low, high = (
+            Cost(0, price.picodollars(math.ceil(prompt), math.ceil(completion)))
+            for prompt, completion in zip(self.prompt, self.completion, strict=True)
+        )
+        return low, high
+
+
+def estimate(run: Run) -> list[Line]:
+    """A line for every step that asks the teacher; none if no step does."""
+    lines = []
+    with spending.account(run) as account:
+        for role in run.method.roles():
+            for source in role.sources:
+                if source.by == "teacher":
+                    lines.append(_generate(run, source, account))
+        if run.method.asks_teacher:
+            lines.append(_evaluate(run, account))
+    return lines
+
+
+def _generate(run: Run, source: Source, account: Account) -> Line:
+    who = TeacherWriter(run, source)
+    shown = [who.source.format.write(run.task, r) for _, r in run.task.demonstrations(source.format.name)]
+    procedures = ((q.id, who.write(q, run.samples(source))) for q in run.asked(source))
+    return _line(f"generate {source.name}", run, account, procedures, Driver({}, _none, sampling=who.sampling), shown)
+
+
+def _evaluate(run: Run, account: Account) -> Line:
+    driver = Driver({}, _none, run.config.seed, Sampling(max_tokens=run.config.evaluate.max_tokens))
+    splits = (split for split in run.config.evaluate.splits if split in run.task.splits)
+    procedures = ((q.id, run.method.answer(run.task, q)) for split in splits for q in run.questions(split))
+    return _line("evaluate", run, account, procedures, driver, [])
+
+
+def _line(
+    step: str,
+    run: Run,
+    account: Account,
+    procedures: Iterator[tuple[str, Procedure[object]]],
+    driver: Driver,
+    shown: list[str],
+) -> Line:
+    typical = sum(len(text.encode()) for text in shown) / len(shown) / MOST_BYTES if shown else _TYPICAL_COMPLETION
+    samples = stored = 0
+    prompt, completion = Range(0, 0), Range(0, 0)
+    with run.progress.bar(f"estimate {step}", None) as bar:
+        for key, procedure in procedures:
+            for ask, missing in _asks(run, account, driver, key, procedure):
+                samples += ask.n
+                stored += ask.n - missing
+                if missing:
+                    length = len((ask.prompt + ask.prefix).encode("utf-8", "replace"))
+                    longest = (ask.sampling or Sampling()).max_tokens
+                    prompt = prompt.plus(Range(length / MOST_BYTES, length / FEWEST_BYTES))
+                    completion = completion.plus(Range(missing * min(typical, longest), missing * longest))
+            bar.advance()
+    return Line(step, samples, stored, prompt, completion)
+
+
+def _asks(
+    run: Run, account: Account, driver: Driver, key: str, procedure: Procedure[object]
+) -> Iterator[tuple[Ask, int]]:
+    """The asks of a procedure with the number of samples that the store lacks, up to the first that lacks any."""
+    number, replies = 0, None
+    while True:
+        try:
+            calls = next(procedure) if replies is None else procedure.send(replies)
+        except StopIteration:
+            return
+        replies = []
+        for call in driver.seeded(key, number, calls):
+            if not isinstance(call, Ask) or call.role != "teacher":
+                return
+            keys = [key_of(request_of(run.teacher.identity(), call, call.first_sample + i)) for i in range(call.n)]
+            found = account.store.find(keys, (call.sampling or Sampling()).max_tokens)
+            yield call, found.count(None)
+            replies.append(found)
+        if any(None in found for found in replies):
+            return
+        number += 1
+
+
+def _none(programs: object) -> list[Outcome]:
+    raise AssertionError("an estimate runs no program")
+
+
+def render(run: Run, lines: list[Line]) -> str:
+    """The lines as a table for a terminal, with their prices and where those come from."""
+    if not lines:
+        return "This run asks no teacher: it costs nothing."
+    price = run.teacher.price()
+    head = f"{'step':<24}{'answers':>10}{'in store':>10}{'prompt tokens':>22}{'completion tokens':>22}{'price':>22}"
+    rows = [head]
+    for line in lines:
+        money = "not known" if price is None else " to ".join(usd(cost) for cost in line.money(price))
+        rows.append(
+            f"{line.step:<24}{line.samples:>10,}{line.stored:>10,}{_span(line.prompt):>22}{_span(line.completion):>22}"
+            f"{money:>22}"
+        )
+    if price is None:
+        rows.append(
+            f"No price is known for {run.teacher.model!r}: set usd_per_million_input and usd_per_million_output of the "
+            "teacher."
+        )
+        return "\n".join(rows)
+    low, high = (sum(dollars(line.money(price)[end]) for line in lines) for end in (0, 1))
+    rows.append(
+        f"All together ${low:.2f} to ${high:.2f}, at ${price.usd_per_million_input} and ${price.usd_per_million_output} a "
+        f"million tokens of prompts and completions ({run.teacher.price_source()})."
+    )
+    budget = run.config.budget_usd
+    if budget is not None:
+        rows.append(
+            f"The budget is ${budget}: {'enough for the most' if budget >= high else 'the run may stop before its end'}."
+        )
+    return "\n".join(rows)
+
+
+def _span(tokens: Range) -> str:
+    return f"{amount(tokens.low)} to {amount(tokens.high)}"

@@ -1,0 +1,297 @@
+"""Asking once: whoever answers, with the store before it.
+
+    live = Kept(endpoint, "openai https://... gpt-4o-mini {...}", account)
+    completions = await live.complete_one(ask)     # found in the store, or asked for, paid and kept
+    live.recall().complete([ask])                  # from the store alone, failures with their reasons
+
+`Kept` stands before an endpoint that is asked many things at once, `KeptBatches` before a model that answers in batches.
+What reaches us is committed within a few milliseconds, together with whatever else came in that time; before a request
+is sent, it is on disk that it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from understudy.errors import StoreError
+from understudy.procedures import Ask, Completer
+from understudy.records import Completion, Json, Sampling
+from understudy.teachers.account import Account
+from understudy.teachers.store import Answer, Cost, key_of, request_of
+
+T = TypeVar("T")
+
+COMMIT_S = 0.004
+"""Answers that come within this time are committed together."""
+POLL_S = 0.2
+"""How often to look whether another process has got the answer that it asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request came to.
+
+    Attributes:
+        answers: one a sample, at least one; fewer than asked for are asked for again.
+        cost: as billed; None if the reply does not say.
+    """
+
+    answers: Sequence[Answer]
+    cost: Cost | None = None
+
+
+class Attempts(Protocol):
+    """Told of every time a request is sent, so that none goes uncounted."""
+
+    async def begin(self) -> None:
+        """Before it is sent. Raises BudgetError if it may not be."""
+        ...
+
+    def end(self, free: bool) -> None:
+        """It brought no answer. `free`: it was turned away before it was worked on; else what it cost is unknown."""
+        ...
+
+
+class Endpoint(Protocol):
+    """Whoever is sent requests."""
+
+    def most(self, ask: Ask, n: int) -> Cost:
+        """The most that one request for `n` samples can cost."""
+        ...
+
+    async def request(self, ask: Ask, n: int, first: int, attempts: Attempts) -> Reply:
+        """Samples `first` to `first + n - 1`, or fewer. A request without an answer gives failed completions.
+
+        Raises:
+            TeacherError: nothing can be answered.
+        """
+        ...
+
+
+class Kept:
+    """An endpoint whose answers are kept."""
+
+    def __init__(self, endpoint: Endpoint, identity: str, account: Account) -> None:
+        self._endpoint = endpoint
+        self._identity = identity
+        self._account = account
+        self._asked: dict[bytes, asyncio.Future[None]] = {}
+        self._pending: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
+        self._timer: asyncio.AbstractEventLoop | None = None
+        self._broken: StoreError | None = None
+
+    async def complete_one(self, ask: Ask) -> list[Completion]:
+        """`ask.n` completions, as many of them from the store as it has."""
+        asked = _Asked.of(self._identity, ask)
+        found = self._account.store.find(asked.keys, asked.max_tokens)
+        self._account.replayed += sum(completion is not None for completion in found)
+        for missing, group in itertools.groupby(range(ask.n), key=lambda i: found[i] is None):
+            if missing:
+                samples = list(group)
+                found[samples[0] : samples[-1] + 1] = await self._ask(asked.part(samples[0], len(samples)))
+        return [completion for completion in found if completion is not None]
+
+    async def _ask(self, asked: _Asked) -> list[Completion]:
+        """Ask for samples that are not in the store, unless somebody else is asking for one of them already."""
+        others = {self._asked[key] for key in asked.keys if key in self._asked}
+        if others:
+            await asyncio.wait(others)
+            return await self.complete_one(asked.ask)
+        ended = asyncio.get_running_loop().create_future()
+        self._asked.update(dict.fromkeys(asked.keys, ended))
+        try:
+            while not await self._committed(lambda: self._account.store.claim(asked.keys, self._account.run)):
+                await asyncio.sleep(POLL_S)
+            there = self._account.store.find(asked.keys, asked.max_tokens)
+            if None not in there:  # another process was faster
+                return [completion for completion in there if completion is not None]
+            return await self._send(asked)
+        finally:
+            for key in asked.keys:
+                del self._asked[key]
+            self._later(lambda: self._account.store.release(asked.keys))
+            ended.set_result(None)
+
+    async def _send(self, asked: _Asked) -> list[Completion]:
+        found: list[Completion] = []
+        while len(found) < asked.ask.n:
+            left = asked.part(len(found), asked.ask.n - len(found))
+            attempts = _Attempts(self, left.ask.n, self._endpoint.most(left.ask, left.ask.n))
+            try:
+                reply = await self._endpoint.request(left.ask, left.ask.n, left.ask.first_sample, attempts)
+            except BaseException:
+                attempts.abandon()
+                raise
+            answers = reply.answers[: left.ask.n]
+            attempts.answer(reply.cost, left, answers)
+            found += [answer.completion for answer in answers]
+        return found
+
+    def recall(self) -> Completer:
+        """Whoever answers from the store alone."""
+        return _Recall(self)
+
+    def flush(self) -> None:
+        """Commit what is waiting to be."""
+        pending, self._pending = self._pending, []
+        self._timer = None
+        try:
+            results = self._account.store.transact([action for action, _ in pending]) if pending else []
+        except StoreError as error:
+            self._broken = error
+            for _, future in pending:
+                if future is not None and not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(pending, results, strict=True):
+            if future is not None and not future.done():
+                future.set_result(result)
+
+    def check(self) -> None:
+        """Commit what is waiting.
+
+        Raises:
+            StoreError: it, or anything before, could not be.
+        """
+        self.flush()
+        if self._broken is not None:
+            raise self._broken
+
+    def _later(self, action: Callable[[], Any], future: asyncio.Future[Any] | None = None) -> None:
+        self._pending.append((action, future))
+        loop = asyncio.get_running_loop()
+        if self._timer is not loop:
+            self._timer = loop
+            loop.call_later(COMMIT_S, self.flush)
+
+    async def _committed(self, action: Callable[[], T]) -> T:
+        """Do `action` in the store, and wait until it is on disk."""
+        if self._broken is not None:
+            raise self._broken
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._later(action, future)
+        return await future
+
+
+@contextmanager
+def keeping(endpoint: Endpoint, identity: str, account: Account) -> Iterator[Kept]:
+    """`Kept`, with everything committed at the end."""
+    kept = Kept(endpoint, identity, account)
+    try:
+        yield kept
+    finally:
+        kept.flush()
+    kept.check()
+
+
+class _Attempts:
+    """Books the attempts of one request."""
+
+    def __init__(self, kept: Kept, samples: int, most: Cost) -> None:
+        self._kept, self._samples, self._most = kept, samples, most
+        self._number: int | None = None
+        self._under_way = False
+
+    async def begin(self) -> None:
+        account = self._kept._account
+        await account.reserve(self._most)
+        self._under_way = True
+        self._number = None
+        self._number = await self._kept._committed(lambda: account.store.begin(account.run, self._samples, self._most))
+
+    def end(self, free: bool) -> None:
+        self._settle(Cost() if free else None)
+
+    def abandon(self) -> None:
+        """It was stopped; what was under way has an unknown outcome."""
+        if self._under_way:
+            self._settle(None)
+
+    def answer(self, cost: Cost | None, asked: _Asked, answers: Sequence[Answer]) -> None:
+        """It brought these answers: keep them and book what they cost, together."""
+        store = self._kept._account.store
+        if self._under_way:
+            self._settle(cost)
+        self._kept._later(lambda: store.keep(asked.requests[: len(answers)], answers, asked.max_tokens, asked.ask.key))
+
+    def _settle(self, cost: Cost | None) -> None:
+        self._under_way = False
+        account, number = self._kept._account, self._number
+        account.settle(self._most, cost)
+        if number is not None:
+            self._kept._later(lambda: account.store.settle(number, cost))
+
+
+class KeptBatches:
+    """A batched model whose answers are kept."""
+
+    def __init__(self, model: Completer, identity: str, account: Account) -> None:
+        self._model = model
+        self._identity = identity
+        self._account = account
+
+    def complete(self, asks: Sequence[Ask]) -> list[list[Completion]]:
+        """`ask.n` completions for each ask, as many of them from the store as it has."""
+        store = self._account.store
+        every = [_Asked.of(self._identity, ask) for ask in asks]
+        found = [store.find(asked.keys, asked.max_tokens) for asked in every]
+        missing = [
+            (place, samples[0], asked.part(samples[0], len(samples)))
+            for place, asked in enumerate(every)
+            for is_missing, group in itertools.groupby(range(asked.ask.n), key=lambda i: found[place][i] is None)
+            if is_missing and (samples := list(group))
+        ]
+        self._account.replayed += sum(completion is not None for some in found for completion in some)
+        if missing:
+            new = self._model.complete([asked.ask for _, _, asked in missing])
+            store.transact([_keeping(store, asked, said) for (_, _, asked), said in zip(missing, new, strict=True)])
+            for (place, first, _), completions in zip(missing, new, strict=True):
+                found[place][first : first + len(completions)] = completions
+        return [[completion for completion in some if completion is not None] for some in found]
+
+
+def _keeping(store: Any, asked: _Asked, completions: Sequence[Completion]) -> Callable[[], None]:
+    return lambda: store.keep(asked.requests, [Answer(c) for c in completions], asked.max_tokens, asked.ask.key)
+
+
+class _Recall:
+    """Answers from the store alone."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def complete(self, asks: Sequence[Ask]) -> list[list[Completion]]:
+        """`ask.n` completions for each ask; one that is not there is `failed`."""
+        self._kept.check()
+        nothing = Completion("", "failed", error="no answer in the store")
+        store = self._kept._account.store
+        every = (_Asked.of(self._kept._identity, ask) for ask in asks)
+        return [[found or nothing for found in store.find(a.keys, a.max_tokens, failed=True)] for a in every]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An ask with the requests of its samples and their keys."""
+
+    ask: Ask
+    requests: Sequence[Json]
+    keys: Sequence[bytes]
+
+    @classmethod
+    def of(cls, identity: str, ask: Ask) -> _Asked:
+        requests = [request_of(identity, ask, ask.first_sample + i) for i in range(ask.n)]
+        return cls(ask, requests, [key_of(request) for request in requests])
+
+    @property
+    def max_tokens(self) -> int:
+        return (self.ask.sampling or Sampling()).max_tokens
+
+    def part(self, start: int, n: int) -> _Asked:
+        """The samples from `start` on, `n` of them."""
+        ask = replace(self.ask, n=n, first_sample=self.ask.first_sample + start)
+        return _Asked(ask, self.requests[start : start + n], self.keys[start : start + n])

@@ -1,0 +1,431 @@
+"""The store: every answer that a teacher ever gave us, in one SQLite file that all runs on this machine share.
+
+    answers     key                 max_tokens   finish   model         said, row: compressed JSON
+                9f2c... (16 bytes)  512          stop     gpt-4o-mini   {"text": "..."}, {"request": {...}, "reply": {...}}
+    attempts    one for each request sent: of which run, what it may cost at most, what it did cost
+    claims      the samples that are being asked for right now, and by which process
+
+The key is a digest of the exact request: who is asked, the prompt, every sampling field, the number of the sample. Only
+`max_tokens` stands beside it: a longer limit asks the truncated answers again and no others. What failed is kept with
+its reason, but it is no answer and is asked for again.
+
+Several processes may share a store: SQLite orders their writes, and a claim makes the second one wait for an answer
+that the first has asked for. A claim dies with its process. Nothing here is pickled, and no key of an endpoint is ever
+written. The file must be on a disk of this machine, for SQLite's log does not work over a network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+
+from understudy.errors import StoreError
+from understudy.procedures import Ask
+from understudy.records import Completion, Json, Sampling
+
+T = TypeVar("T")
+
+SCHEMA = 1
+"""Of the file and of the keys. A new one must go on finding the answers of the old ones."""
+_BUSY_S = 60.0
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS answers (
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL, max_tokens INTEGER NOT NULL, finish TEXT NOT NULL, model TEXT NOT NULL,
+    endpoint TEXT NOT NULL, asked REAL NOT NULL, said BLOB NOT NULL, row BLOB NOT NULL, UNIQUE (key, max_tokens));
+CREATE TABLE IF NOT EXISTS attempts (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, owner TEXT NOT NULL, samples INTEGER NOT NULL, state TEXT NOT NULL,
+    tokens INTEGER NOT NULL, picodollars TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS attempts_of_run ON attempts (run, state);
+CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Cost(NamedTuple):
+    """What something costs. 10^12 picodollars are a dollar: whole numbers add up exactly."""
+
+    tokens: int = 0
+    picodollars: int = 0
+
+    def plus(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.picodollars + other.picodollars)
+
+    def minus(self, other: Cost) -> Cost:
+        return Cost(self.tokens - other.tokens, self.picodollars - other.picodollars)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sample as it came.
+
+    Attributes:
+        completion: what was read from it; a failed one carries its reason.
+        reply: the endpoint's raw reply, without the choices of other samples; {} for what has none.
+    """
+
+    completion: Completion
+    reply: Mapping[str, Any] = field(default_factory=dict)
+
+
+def request_of(identity: str, ask: Ask, sample: int) -> Json:
+    """All that an answer depends on, but for `max_tokens`. A greedy answer depends on no seed."""
+    sampling = ask.sampling or Sampling()
+    return {
+        "schema": SCHEMA,
+        "endpoint": identity,
+        "prompt": ask.prompt,
+        "prefix": ask.prefix,
+        "stop": list(ask.stop),
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": ask.seed if sampling.temperature else None,
+        "sample": sample,
+    }
+
+
+def key_of(request: Json) -> bytes:
+    """The digest of a request."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()[:16]
+
+
+class Store:
+    """An open store. Use it in a `with` block; the methods that write belong into `transact`.
+
+    Args:
+        path: the file; made if it is not there. None: in memory, gone at the end.
+
+    Raises:
+        StoreError: it cannot be opened, read or written; says why and what to do. What it held stays.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._owner = uuid.uuid4().hex
+        self._lock: FileLock | None = None
+        with self._explained():
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                ":memory:" if path is None else path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
+            self._db.executescript(_TABLES)
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
+            [(schema,)] = self._db.execute("SELECT value FROM meta WHERE name = 'schema'")
+        if int(schema) > SCHEMA:
+            self._db.close()
+            raise StoreError(
+                f"{path}: written by a newer understudy (schema {schema}, this one knows {SCHEMA}). Update this one"
+            )
+        if path is not None:
+            self._lock = FileLock(self._owners / self._owner, timeout=0)
+            with self._explained():
+                self._owners.mkdir(exist_ok=True)
+                self._lock.acquire()
+
+    @property
+    def _owners(self) -> Path:
+        assert self.path is not None
+        return self.path.with_name(self.path.name + ".owners")
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(StoreError):
+            self.transact([lambda: self._abandon([self._owner])])
+        self._db.close()
+        if self._lock is not None:
+            self._lock.release()
+            (self._owners / self._owner).unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self.path}: {_explanation(error)}") from error
+
+    def transact(self, actions: Sequence[Callable[[], T]]) -> list[T]:
+        """Do all of `actions` and commit them together, or none of them."""
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                results = [action() for action in actions]
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        return results
+
+    def find(self, keys: Sequence[bytes], max_tokens: int, failed: bool = False) -> list[Completion | None]:
+        """The answer to each request, None where there is none that `max_tokens` would have left as it is.
+
+        With `failed`, the reason of a failure stands in where there is no answer.
+        """
+        with self._explained():
+            return [self._find(key, max_tokens, failed) for key in keys]
+
+    def _find(self, key: bytes, max_tokens: int, failed: bool) -> Completion | None:
+        found = None
+        for limit, finish, said in self._db.execute(
+            "SELECT max_tokens, finish, said FROM answers WHERE key = ?", (key,)
+        ):
+            if finish == "failed":
+                if failed and found is None:
+                    found = Completion.from_json(_unpacked(said))
+                continue
+            completion = Completion.from_json(_unpacked(said))
+            whole = finish != "length" and (
+                limit <= max_tokens or (completion.completion_tokens or limit) <= max_tokens
+            )
+            if limit == max_tokens or whole:
+                return completion
+        return found
+
+    def claim(self, keys: Sequence[bytes], run: str) -> bool:
+        """Take it on to ask for `keys`; false if another process is asking for any of them right now."""
+        marks = ",".join("?" * len(keys))
+        others = {
+            owner
+            for (owner,) in self._db.execute(f"SELECT DISTINCT owner FROM claims WHERE key IN ({marks})", keys)
+            if owner != self._owner
+        }
+        dead = [owner for owner in others if not self._lives(owner)]
+        if len(dead) < len(others):
+            return False
+        self._abandon(dead)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", [(key, self._owner, run) for key in keys]
+        )
+        return True
+
+    def begin(self, run: str, samples: int, most: Cost) -> int:
+        """Note an attempt before it is sent, with what it may cost at most. Returns its number."""
+        cursor = self._db.execute(
+            "INSERT INTO attempts (run, owner, samples, state, tokens, picodollars) VALUES (?, ?, ?, 'sent', ?, ?)",
+            (run, self._owner, samples, most.tokens, str(most.picodollars)),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def settle(self, attempt: int, cost: Cost | None) -> None:
+        """Note what an attempt did cost; None: its outcome is unknown, so it counts as the most it may have cost."""
+        if cost is None:
+            self._db.execute("UPDATE attempts SET state = 'unknown' WHERE id = ?", (attempt,))
+        else:
+            self._db.execute(
+                "UPDATE attempts SET state = 'settled', tokens = ?, picodollars = ? WHERE id = ?",
+                (cost.tokens, str(cost.picodollars), attempt),
+            )
+
+    def keep(self, requests: Sequence[Json], answers: Sequence[Answer], max_tokens: int, question: str = "") -> None:
+        """Keep the answers to `requests`, and let their claims go. `question` is the id, for an export to name."""
+        for request, answer in zip(requests, answers, strict=True):
+            key, said = key_of(request), answer.completion
+            row = {"request": request, "reply": answer.reply, "question": question}
+            # A failure never takes the place of an answer.
+            self._db.execute(
+                f"INSERT OR {'IGNORE' if said.finish == 'failed' else 'REPLACE'} INTO answers "
+                "(key, max_tokens, finish, model, endpoint, asked, said, row) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key, max_tokens, said.finish, said.model, request["endpoint"], time.time(), _packed(said.to_json()),
+                    _packed(row),
+                ),
+            )  # fmt: skip
+            self._db.execute("DELETE FROM claims WHERE key = ?", (key,))
+
+    def release(self, keys: Iterable[bytes]) -> None:
+        """Let claims go without an answer."""
+        self._db.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", [(key, self._owner) for key in keys])
+
+    def spent(self, run: str) -> Cost:
+        """What the attempts of a run cost, those of unknown outcome at the most they may have cost."""
+        with self._explained():
+            rows = self._db.execute("SELECT tokens, picodollars FROM attempts WHERE run = ?", (run,)).fetchall()
+        return Cost(sum(tokens for tokens, _ in rows), sum(int(money) for _, money in rows))
+
+    def attempts(self, run: str) -> Mapping[str, int]:
+        """How many requests a run sent, by what became of them: `settled`, `unknown`, `sent` (under way)."""
+        with self._explained():
+            return dict(self._db.execute("SELECT state, count(*) FROM attempts WHERE run = ? GROUP BY state", (run,)))
+
+    def lost(self, run: str) -> int:
+        """How many samples a run had asked for when it was killed; from now on their outcome counts as unknown."""
+
+        def count() -> int:
+            owners = [owner for (owner,) in self._db.execute("SELECT DISTINCT owner FROM claims")]
+            dead = [owner for owner in owners if owner != self._owner and not self._lives(owner)]
+            marks = ",".join("?" * len(dead))
+            [(found,)] = self._db.execute(
+                f"SELECT count(*) FROM claims WHERE run = ? AND owner IN ({marks})", (run, *dead)
+            )
+            self._abandon(dead)
+            return int(found)
+
+        return self.transact([count])[0]
+
+    def _abandon(self, owners: Sequence[str]) -> None:
+        for owner in owners:
+            self._db.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+            self._db.execute("UPDATE attempts SET state = 'unknown' WHERE owner = ? AND state = 'sent'", (owner,))
+
+    def _lives(self, owner: str) -> bool:
+        if owner == self._owner:
+            return True
+        if self.path is None or not (self._owners / owner).exists():
+            return False
+        lock = FileLock(self._owners / owner, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
+        lock.release()
+        (self._owners / owner).unlink(missing_ok=True)
+        return False
+
+    def summary(self) -> list[tuple[str, str, int, float, float, int]]:
+        """Endpoint, model, number of answers, first and last time (seconds since 1970) and bytes, of each model."""
+        with self._explained():
+            return self._db.execute(
+                "SELECT endpoint, model, count(*), min(asked), max(asked), sum(length(row)) FROM answers "
+                "WHERE finish != 'failed' GROUP BY endpoint, model ORDER BY endpoint, model"
+            ).fetchall()
+
+    def add(self, row: Mapping[str, Any]) -> bool:
+        """Take over a row of an export; false if its answer was there before.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such row.
+        """
+        said = {"question", "max_tokens", "asked", "request", "reply"}
+        completion = Completion.from_json({name: value for name, value in row.items() if name not in said})
+        request = dict(row["request"])
+        rest = {"request": request, "reply": row["reply"], "question": row["question"]}
+        values = (
+            key_of(request), int(row["max_tokens"]), completion.finish, completion.model, str(request["endpoint"]),
+            float(row["asked"]), _packed(completion.to_json()), _packed(rest),
+        )  # fmt: skip
+        return bool(
+            self._db.execute(
+                "INSERT OR IGNORE INTO answers (key, max_tokens, finish, model, endpoint, asked, said, row) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            ).rowcount
+        )
+
+    def prune(self, model: str | None = None, before: float | None = None, failed: bool = False) -> int:
+        """Delete the answers of a model, those from before a time (seconds since 1970), or what failed. Returns how many."""
+
+        def delete() -> int:
+            return self._db.execute(
+                "DELETE FROM answers WHERE (? IS NULL OR model = ?) AND (? IS NULL OR asked < ?) "
+                "AND (NOT ? OR finish = 'failed')",
+                (model, model, before, before, failed),
+            ).rowcount
+
+        [count] = self.transact([delete])
+        with self._explained():
+            self._db.execute("VACUUM")
+        return count
+
+
+def stored_rows(path: Path, model: str | None = None) -> Iterator[Json]:
+    """Every answer of a store as a row of an export, in the order in which they came.
+
+    The file is only read. What is damaged in it is passed over, so that the rest can be saved.
+
+    Raises:
+        StoreError: nothing in it can be read.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            db.execute("PRAGMA writable_schema = ON")  # or SQLite refuses a file that is shorter than it was
+            try:
+                [(last,)] = db.execute("SELECT coalesce(max(id), 0) FROM answers")
+            except sqlite3.DatabaseError:
+                last = path.stat().st_size // 50  # the last page is gone; no row takes less than 50 bytes
+            for start in range(1, last + 1, 500):
+                yield from _some_rows(db, range(start, min(start + 500, last + 1)), model)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {_explanation(error)}") from error
+
+
+def _some_rows(db: sqlite3.Connection, ids: range, model: str | None) -> Iterator[Json]:
+    query = "SELECT max_tokens, asked, said, row FROM answers WHERE id BETWEEN ? AND ? AND (? IS NULL OR model = ?)"
+    try:
+        found = db.execute(query, (ids[0], ids[-1], model, model)).fetchall()
+    except sqlite3.DatabaseError:
+        if len(ids) > 1:
+            half = len(ids) // 2
+            yield from _some_rows(db, ids[:half], model)
+            yield from _some_rows(db, ids[half:], model)
+        return
+    for max_tokens, asked, said, packed in found:
+        try:
+            completion, row = _unpacked(said), _unpacked(packed)
+        except (TypeError, ValueError, zlib.error):
+            continue  # half a row
+        yield {
+            "question": row["question"],
+            **completion,
+            "max_tokens": max_tokens,
+            "asked": asked,
+            "request": row["request"],
+            "reply": row["reply"],
+        }
+
+
+def default_path() -> Path:
+    """Where the store is if the configuration does not say: `UNDERSTUDY_STORE`, else the user's data folder."""
+    from platformdirs import user_data_path
+
+    named = os.environ.get("UNDERSTUDY_STORE")
+    return Path(named) if named else user_data_path("understudy") / "answers.sqlite"
+
+
+def _packed(row: Json) -> bytes:
+    return zlib.compress(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"), 1)
+
+
+def _unpacked(packed: bytes) -> Json:
+    row: Json = json.loads(zlib.decompress(packed).decode("utf-8", "surrogatepass"))
+    return row
+
+
+def _explanation(error: Exception) -> str:
+    text = str(error)
+    if "full" in text or getattr(error, "errno", None) == 28:
+        return "no space left on the disk. Free some, then give the same command again: what was answered is kept"
+    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        return (
+            f"cannot be written ({text}). Name another file: store = PATH in the configuration, or UNDERSTUDY_STORE in "
+            "the environment"
+        )
+    if "malformed" in text or "not a database" in text:
+        return (
+            f"damaged ({text}). Save what can be read, `understudy store export saved.jsonl`, move the file away, then "
+            "`understudy store import saved.jsonl`"
+        )
+    if "locked" in text or "locking protocol" in text:
+        return (
+            f"another process has held it for {_BUSY_S:.0f} s, or it is on a network disk ({text}). Wait, or name a file "
+            "on a disk of this machine: store = PATH"
+        )
+    return f"{text}. Check the file and its folder; another one: store = PATH"
