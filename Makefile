@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
+RAY := build/ray/.set-up
 
 .PHONY: demo test quick check bench fuzz long docs picture format lock clean
 
@@ -27,7 +28,7 @@ docs: $(SETUP)  ## write the pages that are made from the code
 bench: $(SETUP)  ## every benchmark, each in under a minute
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
 
-long: $(SETUP)  ## the tests that are too long for every change
+long: $(SETUP) $(RAY)  ## the tests that are too long for every change
 	$(BIN)/python -m pytest -m long
 
 fuzz: $(SETUP)  ## 100,000 mutated programs through the sandbox, several minutes
@@ -47,6 +48,11 @@ $(SETUP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(RAY):  # the tests of the sandbox on Ray run in an environment of their own
+	$(PYTHON) -m venv build/ray
+	build/ray/bin/python -m pip install --quiet ray==2.60.0 psutil==7.2.2
 	touch $@
 
 clean:

@@ -85,6 +85,13 @@ SCIENCE = [
     ("from sympy import *\nx = symbols('x')\nans = solve(x ** 2 - 4, x)", [-2, 2]),
     ("import sympy\nx = sympy.Symbol('x')\nans = sympy.integrate(x ** 2, (x, 0, 3))", 9),
     ("import sympy\nans = sympy.Float(0.5)", 0.5),
+    ("import numpy as np\nans = np.array(7)", 7),
+    ("import numpy as np\nans = np.array([7.5])", 7.5),
+    ("import numpy as np\nans = np.array([1, 2]) > 1", [False, True]),
+    ("import numpy as np\nans = np.linalg.solve([[2, 0], [0, 4]], [1, 1])", [0.5, 0.25]),
+    ("import numpy as np\nans = [1, np.array([2]), np.arange(2)]", [1, 2, [0, 1]]),
+    ("import numpy as np\nans = np.array([])", []),
+    ("import numpy as np\nans = np.ones(256)[1:]", [1.0] * 255),
 ]
 
 
@@ -93,6 +100,26 @@ def test_numpy_and_sympy_are_there_and_answer_in_plain_numbers(jail: Sandbox, pr
     pytest.importorskip("sympy")
     pytest.importorskip("numpy")
     assert repr(value(jail, program)) == repr(expected)
+
+
+NO_NUMBERS = [
+    ("np.zeros(257)", "output"),
+    ("np.zeros((2, 2))", "error"),
+    ("np.zeros((1, 1))", "error"),
+    ("np.array(['a'])", "error"),
+    ("np.array([print])", "error"),
+    ("np.array([1j, 2j])", "error"),
+    ("np.array(['2024-01-01'], dtype='M8')", "error"),
+    ("np.matrix([7])", "error"),
+    ("np.lib.stride_tricks.as_strided(np.zeros(2), (10 ** 12,), (0,))", "output"),
+]
+
+
+@pytest.mark.parametrize(("array", "status"), NO_NUMBERS)
+def test_an_array_that_is_no_short_row_of_numbers_is_no_answer(jail: Sandbox, array: str, status: str) -> None:
+    pytest.importorskip("numpy")
+    outcome = one(jail, f"import numpy as np\nans = {array}")
+    assert (outcome.status, outcome.value) == (status, None)
 
 
 def runners() -> list[psutil.Process]:

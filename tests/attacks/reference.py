@@ -42,12 +42,12 @@ def value(program: str) -> str:
 
 
 def shown(answer: Any) -> str:
-    """`repr`, with the numbers of numpy and sympy as Python's own."""
+    """`repr`, with the numbers of numpy and sympy as Python's own, and a row of them as a list or its one number."""
     kind = type(answer)
     if kind in (list, tuple):
         return repr(kind(Plain(shown(part)) for part in answer))
-    if kind.__module__ == "numpy" and hasattr(answer, "item") and answer.ndim == 0:
-        return repr(answer.item())
+    if kind.__module__ == "numpy" and hasattr(answer, "item") and answer.ndim < 2:
+        return repr(answer.item() if answer.size == 1 else answer.tolist())
     if kind.__module__.startswith("sympy"):
         if answer.is_Integer:
             return repr(int(answer))

@@ -187,7 +187,8 @@ class Runner:
             mine.close()
             _, status = os.waitpid(pid, 0)
             if not reply:
-                raise ChildProcessError(f"the canary ended without an answer (wait status {status})")
+                how = signal.strsignal(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else f"wait status {status}"
+                raise ChildProcessError(f"the canary ended without an answer: {how}")
             found += json.loads(reply)
         return sorted(set(found))
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from understudy.sandbox.jail import protocol, screen
 from understudy.sandbox.jail.modules import Elsewhere
-from understudy.sandbox.values import reason
+from understudy.sandbox.values import NODES, reason
 
 PRINTED = 65_536
 """Most bytes a program may print."""
@@ -233,13 +233,20 @@ def _failed(error: BaseException) -> Result:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """`value` with the numbers of numpy and sympy in it as Python's own; anything else as it is."""
+    """`value` with the numbers of numpy and sympy in it as Python's own; anything else as it is.
+
+    An array of one dimension is a list, one of a single number that number.
+    """
     kind = type(value)
     if kind in (list, tuple) and depth < 5 and len(value) <= 256:
         return kind(_plain(part, depth + 1) for part in value)
     origin = str(getattr(kind, "__module__", "")).partition(".")[0]
-    if origin == "numpy" and "numpy" in sys.modules and isinstance(value, sys.modules["numpy"].generic):
-        return value.item()
+    if origin == "numpy" and "numpy" in sys.modules:
+        numpy = sys.modules["numpy"]
+        if isinstance(value, numpy.generic):
+            return value.item()
+        if kind is numpy.ndarray and value.ndim < 2 and value.dtype.kind in "biuf":
+            return value.item() if value.size == 1 else value[: NODES + 1].tolist()
     if origin == "sympy" and "sympy" in sys.modules:
         sympy = sys.modules["sympy"]
         if isinstance(value, sympy.Integer):
