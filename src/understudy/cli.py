@@ -61,13 +61,22 @@ def cli() -> None:
     """
 
 
+DATA = click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder where relative paths are looked up first, as the key data.",
+)
+
+
 def _walks(stage: str, text: str) -> None:
     """Add the command that walks the plan up to `stage`."""
 
-    def command(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, events: bool) -> None:
+    def command(
+        source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, data: Path | None, events: bool
+    ) -> None:
         from understudy.pipeline import walk
 
-        run = _open(source, overrides, out, limit, events)
+        run = _open(source, overrides, out, limit, data, events)
         walk(run, "report" if stage == "run" else stage)
         _show_end(run, stage, events)
 
@@ -76,6 +85,7 @@ def _walks(stage: str, text: str) -> None:
         click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1),
         click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]"),
         click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split: a pilot."),
+        DATA,
         click.option("--events", is_flag=True, hidden=True, help="Progress as JSON lines, for a parent process."),
     ]
     for option in reversed(options):
@@ -83,11 +93,19 @@ def _walks(stage: str, text: str) -> None:
     cli.command(stage, cls=WithKeys, help=text)(command)
 
 
-def _open(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, events: bool = False) -> Run:
+def _open(
+    source: Path,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    limit: int | None,
+    data: Path | None,
+    events: bool = False,
+) -> Run:
     from understudy.progress import Events, for_terminal
     from understudy.stages.opening import open_run
 
     given = [*overrides, *([f"limit={limit}"] if limit else [])]
+    given += [f"data={json.dumps(str(data.absolute()), ensure_ascii=False)}"] if data else []
     return open_run(source, given, out, Events(sys.stdout) if events else for_terminal())
 
 
@@ -112,12 +130,15 @@ _walks("run", "Do everything: from the CONFIG file, or a run's directory, to the
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split.")
-def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None) -> None:
+@DATA
+def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, data: Path | None) -> None:
     """Show the steps of a run, and which are done already."""
     from understudy.pipeline import plan as steps_of
 
-    run = _open(source, overrides, out, limit)
+    run = _open(source, overrides, out, limit, data)
     click.echo(f"{run.config.student} learns {run.task.name} by {run.method.name}, in {run.dir.root}")
+    for guess in run.task.guesses():
+        click.echo(f"  {guess}")
     pending = False
     for step in steps_of(run.method):
         pending = pending or not step.is_done(run)

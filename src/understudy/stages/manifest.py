@@ -24,7 +24,7 @@ def begin(run: Run) -> None:
     said = [*run.task.notes(), run.teacher.note() if uses_teacher(run) else "", run.sandbox().note]
     found: dict[str, Any] = {
         "understudy": understudy.__version__,
-        "config": run.config.model_dump(mode="json"),
+        "config": run.resolved(),
         "folder": str(run.folder),
         "seed": run.config.seed,
         "versions": {"python": platform.python_version(), **_versions()},
