@@ -4,12 +4,17 @@ import gzip
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from doubles import Told, right, run_of
 from understudy.errors import DataError, PrerequisiteError
+from understudy.methods.finetune import LabelDistillation
+from understudy.pipeline import walk
+from understudy.records import Example, Question
 from understudy.tasks.local import Local
 
 ROWS = [{"id": f"r{i}", "question": f"What is {i} + 1?", "answer": str(i + 1), "topic": "sums"} for i in range(200)]
@@ -324,3 +329,37 @@ def test_what_is_resolved_can_be_declared(tmp_path: Path) -> None:
 def test_labels_belong_to_label_answers() -> None:
     with pytest.raises(ValueError, match="labels are given, and answer is 'number'"):
         Local(path="a", labels=("x", "y"), answer="number")
+
+
+# Unlabelled rows, all the way
+
+
+def test_unlabelled_rows_are_asked_counted_kept_and_learned(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"q-{i}", "question": f"{i} + 1?", "answer": i + 1 if i % 2 else None, "topic": "sums"}
+        for i in range(20)
+    ]
+    test = write(
+        tmp_path / "test.jsonl", [{"id": f"t-{i}", "question": f"{i} plus 1?", "answer": i + 1} for i in range(3)]
+    )
+    teacher = Told.by(lambda ask, sample: f"One more. The answer is {right(ask, sample)}.")
+    run = run_of(tmp_path / "run", Curious(), teacher, guessed(tmp_path, rows, test=test), train={"validation": 0})
+    walk(run)
+    funnel = json.loads(run.dir.funnel("rationale").read_text())
+    assert {key: funnel[key] for key in ("asked", "graded", "right", "kept")} == {
+        "asked": 20,
+        "graded": 10,
+        "right": 10,
+        "kept": 20,
+    }
+    examples = [json.loads(line) for line in run.dir.examples("student").read_text().splitlines()]
+    assert (len(examples), examples[0]["prompt"]) == (20, "0 + 1? about sums")
+    assert "10 of the 20 training questions have no answer" in run.dir.page.read_text()
+
+
+class Curious(LabelDistillation):
+    """Shows the student a column that is nothing to us."""
+
+    def examples(self, task: Any, role: Any, question: Question, found: Any) -> Iterator[Example]:
+        for rationale in found["rationale"]:
+            yield Example(question.id, f"{question.text} about {question.extra['topic']}", rationale.answer, "label")

@@ -199,6 +199,39 @@ def init(path: Path) -> None:
 
 
 @cli.command()
+@click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many training questions.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file of drafts.  [default: NAME.drafts.jsonl]")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["cot", "program", "socratic"]),
+    help="The form to draft, several times for several.  [default: as the method has the teacher write]",
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@DATA
+def draft(
+    source: Path,
+    overrides: tuple[str, ...],
+    count: int,
+    out: Path | None,
+    formats: tuple[str, ...],
+    force: bool,
+    data: Path | None,
+) -> None:
+    """Let the teacher write worked examples for you to correct: the file goes to task.demonstrations_path."""
+    from understudy.stages.drafting import draft as write_drafts
+
+    path = out or source.with_suffix(".drafts.jsonl")
+    found = write_drafts(_open(source, overrides, None, None, data), path, count, formats, force)
+    faults = ", ".join(f"{fault} {times}" for fault, times in sorted(found.items()) if fault)
+    click.echo(f"wrote {found.total()} drafts to {path}; faults: {faults or 'none'}")
+    click.echo(f"Correct them, delete the faults you mended, then:  task.demonstrations_path={path.absolute()}")
+
+
+@cli.command()
 @click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option("--self-test", is_flag=True, help="Say what closes programs in on this system, and prove it.")
 @click.option("--timeout", "timeout_s", type=float, default=2.0, show_default=True, help="Time limit, in seconds.")

@@ -157,7 +157,14 @@ class Local(Task):
         return self.reading._asdict()
 
     def notes(self) -> Sequence[str]:
-        return self.guesses()
+        answers = [question.answer is not None for question in self.questions("train")]
+        if all(answers):
+            return self.guesses()
+        return (
+            *self.guesses(),
+            f"{answers.count(False)} of the {len(answers)} training questions have no answer: whether a rationale of theirs "
+            'is right is not known; filter.keep = "agreed" or "parsed" keeps such rationales, "right" does not.',
+        )
 
     def guesses(self) -> Sequence[str]:
         if not self.reading.guessed:
