@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from understudy.errors import ConfigError, DataError
+from understudy.pipeline import walk
 from understudy.records import Question
 from understudy.stages.opening import json_schema, make_run
 from understudy.stages.run import Run
@@ -116,3 +117,19 @@ def test_the_schema_and_the_manifest_hold_its_name(tmp_path: Path) -> None:
     run = opened(tmp_path, "grading:close")
     assert run.resolved()["task"]["grader"] == "grading:close"
     assert "grader" in json.dumps(json_schema())
+
+
+def test_the_report_says_who_graded(tmp_path: Path) -> None:
+    assert opened(tmp_path, "grading:close").task.user_notes() == (
+        "Which answers are right was said by the user's own function grading:close.",
+    )
+
+
+def test_the_filter_and_the_evaluation_ask_the_grader(tmp_path: Path) -> None:
+    (tmp_path / "grading.py").write_text("def never(answer, question):\n    return False\n")
+    task = {"name": "wordsums", "train": 20, "test": 5, "grader": "grading:never"}
+    table = {"task": task, "method": "pad", "teacher": "scripted", "student": "nearest", "filter": {"keep": "parsed"}}
+    run = make_run({**table, "sandbox": {"timeout_s": 0.5}}, tmp_path, tmp_path / "run")
+    walk(run)
+    assert json.loads(run.dir.funnel("program").read_text())["right"] == 0
+    assert json.loads(run.dir.metrics.read_text())["splits"]["test"]["accuracy"] == 0

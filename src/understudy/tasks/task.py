@@ -66,6 +66,15 @@ class Task(Settings, ABC):
         files = {"demonstrations": self.demonstrations_path, "grader": self.grader and self.grader.file}
         return {name: file_digest(file) for name, file in files.items() if file and file.is_file()}
 
+    def user_notes(self) -> Sequence[str]:
+        """What every report must say of the user's part in the task, in sentences."""
+        shown = (
+            self.demonstrations_path
+            and f"The worked examples are the user's own, from {self.demonstrations_path.name}."
+        )
+        graded = self.grader and f"Which answers are right was said by the user's own function {self.grader.name}."
+        return tuple(note for note in (shown, graded) if note)
+
     def own_settings(self, *without: str) -> dict[str, Any]:
         """The settings, as JSON, without those that every task has and those named."""
         return self.model_dump(mode="json", exclude={*Task.model_fields, *without})
