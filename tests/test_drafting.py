@@ -57,6 +57,7 @@ def test_a_corrected_file_serves_as_demonstrations_of_any_task(tmp_path: Path) -
     with pytest.raises(DataError, match=r"drafts\.jsonl:2: this draft has the fault 'no_answer'"):
         task.demonstrations("cot")
     jsonl.write(tmp_path / "drafts.jsonl", [{**rows[1], "cot": "One more.", "fault": ""}, rows[0]])
+    task = Sums(demonstrations_path=tmp_path / "drafts.jsonl")
     assert [(q.text, r.text, r.answer) for q, r in task.demonstrations("cot")] == [
         ("1 + 1", "One more.", "2"),
         ("0 + 1", "One more.", "1"),

@@ -42,6 +42,22 @@ def test_a_question_stays_in_its_split_when_rows_are_added(tmp_path: Path) -> No
     assert before <= after
 
 
+def test_rows_without_ids_are_split_by_their_text(tmp_path: Path) -> None:
+    rows = [{"question": row["question"], "answer": row["answer"]} for row in ROWS]
+    task = Local(path=write(tmp_path / "my.jsonl", rows))
+    train, test = ({question.text for question in task.questions(split)} for split in ("train", "test"))
+    assert (len(train | test), train & test) == (200, set())
+    moved = Local(path=write(tmp_path / "more.jsonl", [{"question": "New?", "answer": "1"}, *rows]))
+    assert test <= {question.text for question in moved.questions("test")}
+    assert not set(ids(task, "train")) & set(ids(task, "test"))
+
+
+def test_unlabelled_rows_of_one_file_are_for_training(tmp_path: Path) -> None:
+    task = Local(path=write(tmp_path / "my.jsonl", [{**row, "answer": None} for row in ROWS[:100]] + ROWS[100:]))
+    assert {question.answer is None for question in task.questions("test")} == {False}
+    assert sum(question.answer is None for question in task.questions("train")) == 100
+
+
 def test_files_of_their_own_are_the_splits(tmp_path: Path) -> None:
     task = Local(train=write(tmp_path / "a.jsonl", ROWS[:3]), test=write(tmp_path / "b.jsonl", ROWS[3:5]))
     assert task.splits == ("train", "test")
@@ -157,6 +173,7 @@ def test_a_demonstration_needs_an_answer_and_no_fault(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'd\.jsonl:1: no "answer"'):
         task.demonstrations("cot")
     write(path, [{"question": "q?", "answer": "2", "cot": "So.", "fault": "wrong_answer: read 3"}])
+    task = guessed(tmp_path, ROWS[:3], demonstrations_path=path)
     with pytest.raises(DataError, match=r"d\.jsonl:1: this draft has the fault 'wrong_answer: read 3'\. Correct it"):
         task.demonstrations("cot")
 
@@ -354,7 +371,7 @@ def test_unlabelled_rows_are_asked_counted_kept_and_learned(tmp_path: Path) -> N
     }
     examples = [json.loads(line) for line in run.dir.examples("student").read_text().splitlines()]
     assert (len(examples), examples[0]["prompt"]) == (20, "0 + 1? about sums")
-    assert "10 of the 20 training questions have no answer" in run.dir.page.read_text()
+    assert "10 training questions have no answer" in run.dir.page.read_text()
 
 
 class Curious(LabelDistillation):

@@ -54,7 +54,7 @@ class Local(Task):
 
     name = "local"
     path: UserPath | None = None
-    """One file with all questions; `test_share` of them, chosen by id, become the test split."""
+    """One file with all questions; `test_share` of those with an answer, chosen by id, become the test split."""
     train: UserPath | None = None
     """File of the training split, instead of `path`."""
     valid: UserPath | None = None
@@ -62,7 +62,7 @@ class Local(Task):
     test: UserPath | None = None
     """File of the test split."""
     test_share: float = Field(0.2, gt=0, lt=1)
-    """Share of `path` that becomes the test split."""
+    """Share of the questions of `path` with an answer that becomes the test split."""
     answer: Literal["number", "expression", "choice", "label", "yes_no", "text"] | None = None
     """What an answer is: `number`, `expression`, `choice`, `label`, `yes_no` or `text`; it says how answers are compared.
     None: guessed from the first rows."""
@@ -125,7 +125,8 @@ class Local(Task):
         file = self.path or getattr(self, split)
         seen: dict[str, int] = {}
         for line, row in rows(file):
-            question = self._question(row, (file, line), f"{split}-{line}")
+            unnamed = f"{'row' if self.path else split}-{line}"
+            question = self._question(row, (file, line), unnamed)
             if question.id in seen:
                 raise DataError(
                     f"id {question.id!r} stands already in line {seen[question.id]}. "
@@ -134,7 +135,7 @@ class Local(Task):
                     line,
                 )
             seen[question.id] = line
-            if self.path and self._is_test(question.id) != (split == "test"):
+            if self.path and self._is_test(question, unnamed) != (split == "test"):
                 continue
             if split == "test" and question.answer is None:
                 raise DataError(
@@ -157,13 +158,14 @@ class Local(Task):
         return self.reading._asdict()
 
     def notes(self) -> Sequence[str]:
-        answers = [question.answer is not None for question in self.questions("train")]
-        if all(answers):
+        file, column = self.path or self.train or Path(), self._columns["answer"]
+        unlabelled = sum(is_empty(row.get(column)) for _, row in rows(file))
+        if not unlabelled:
             return self.guesses()
         return (
             *self.guesses(),
-            f"{answers.count(False)} of the {len(answers)} training questions have no answer: whether a rationale of theirs "
-            'is right is not known; filter.keep = "agreed" or "parsed" keeps such rationales, "right" does not.',
+            f"{unlabelled} training questions have no answer: whether a rationale of theirs is right is not known; "
+            'filter.keep = "agreed" or "parsed" keeps such rationales, "right" does not.',
         )
 
     def guesses(self) -> Sequence[str]:
@@ -185,5 +187,8 @@ class Local(Task):
     def _question(self, row: Row, place: tuple[Path, int], unnamed: str) -> Question:
         return to_question(row, self._columns, self.answer_kind, place, unnamed, self.reading.labels)
 
-    def _is_test(self, identity: str) -> bool:
-        return derive_seed("test split", identity) % 10_000 < self.test_share * 10_000
+    def _is_test(self, question: Question, unnamed: str) -> bool:
+        """By the id, so that a question keeps its split when rows are added; without one, by the text."""
+        key = question.text if question.id == unnamed else question.id
+        share = derive_seed("test split", key) % 10_000
+        return question.answer is not None and share < self.test_share * 10_000

@@ -146,6 +146,7 @@ def to_question(
     answer = None
     if not is_empty(gold) and (answer := kind.read(str(gold), choices)) is None:
         among = f" among {list(choices)}" if choices else ""
+        among += ", given by its text or its letter" if choices and kind.name == "choice" else ""
         raise DataError(
             f"answer {gold!r} is no {kind.name}{among}. Mend the row, or declare another kind: task.answer=text", *place
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,7 +97,7 @@ class Task(Settings, ABC):
         if self.demonstrations_path is None:
             return self.own_demonstrations(format)
         shown: dict[str, tuple[Question, Rationale]] = {}
-        for line, row in rows(self.demonstrations_path):
+        for line, row in self.worked_rows:
             place = self.demonstrations_path, line
             if format != "label" and is_empty(row.get(format)):
                 continue
@@ -111,6 +112,11 @@ class Task(Settings, ABC):
             text = "" if format == "label" else str(row[format]).strip("\n")
             shown.setdefault(question.text, (question, Rationale(text, question.answer)))
         return list(shown.values())
+
+    @cached_property
+    def worked_rows(self) -> Sequence[tuple[int, Row]]:
+        """The rows of `demonstrations_path` with their lines, read once: a teacher may be asked for every question."""
+        return list(rows(self.demonstrations_path)) if self.demonstrations_path else ()
 
     def demonstrated(self, row: Row, place: tuple[Path, int]) -> Question:
         """The question of a row of `demonstrations_path`."""
