@@ -65,6 +65,49 @@ def test_a_limit_makes_a_pilot(config: Path) -> None:
     assert len(Path("here/completions/program.jsonl").read_text().splitlines()) == 3
 
 
+GUESSED = 'Guessed from the first rows of my.csv: columns.question = "prompt", answer = "number".'
+
+
+def test_what_is_guessed_is_shown_and_pinned(config: Path) -> None:
+    Path("my.csv").write_text("prompt,answer\n" + "".join(f"{i} + 1?,{i + 1}\n" for i in range(40)))
+    Path("my.toml").write_text('task = { path = "my.csv" }\nmethod = "finetune"\nstudent = "nearest"\n')
+    assert GUESSED in understudy("plan", "my.toml").stdout
+    result = understudy("run", "my.toml")
+    assert result.exit_code == 0, result.output
+    assert GUESSED in result.stderr
+    manifest = json.loads(Path("runs/my/manifest.json").read_text())
+    assert GUESSED in manifest["notes"]
+    assert manifest["config"]["task"]["columns"] == {"question": "prompt", "answer": "answer"}
+    assert manifest["config"]["task"]["answer"] == "number"
+    plan = understudy("plan", "runs/my").stdout
+    assert GUESSED in plan
+    assert "to do" not in plan
+    Path("my.csv").write_text("text,answer\nblue?,blue\n")
+    assert "no 'prompt': expected text" in fails(1, "run", "runs/my")
+
+
+def test_a_file_that_cannot_be_guessed_is_told_with_all_other_mistakes(config: Path) -> None:
+    Path("my.csv").write_text("prompt,text,answer\na,b,3\n")
+    error = fails(2, "plan", config, 'task={path="my.csv"}', "seed=x")
+    assert "2 problems" in error
+    assert "my.csv: the question may stand in 'prompt', 'text'" in error
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "generate", "filter", "build", "train", "evaluate"])
+def test_a_data_folder_may_be_given_as_an_option(config: Path, command: str) -> None:
+    assert "--data" in understudy(command, "--help").stdout
+
+
+def test_the_data_folder_starts_where_the_user_is(config: Path) -> None:
+    Path("there").mkdir()
+    Path("there/my.csv").write_text("question,answer\n1 + 1?,2\n")
+    Path("configs").mkdir()
+    Path("configs/my.toml").write_text('task = { path = "my.csv" }\nmethod = "pad"\n')
+    assert understudy("plan", "configs/my.toml", "--data", "there").exit_code == 0
+    assert "no such file" in fails(2, "plan", "configs/my.toml")
+    assert "'nowhere' does not exist" in fails(2, "plan", "configs/my.toml", "--data", "nowhere")
+
+
 def test_a_plan_says_what_is_done(config: Path) -> None:
     understudy("filter", config)
     lines = understudy("plan", config).stdout.splitlines()[1:]
@@ -202,7 +245,7 @@ def imported_by(code: str) -> set[str]:
     return set(shown.stdout.split())
 
 
-HEAVY = {"torch", "transformers", "numpy", "tokenizers", "datasets"}
+HEAVY = {"torch", "transformers", "numpy", "tokenizers", "datasets", "pyarrow"}
 
 
 def test_help_imports_no_torch_and_no_configuration() -> None:

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from understudy.errors import DataError
+from doubles import Told, right, run_of
+from understudy.errors import DataError, PrerequisiteError
+from understudy.methods.finetune import LabelDistillation
+from understudy.pipeline import walk
+from understudy.records import Example, Question
 from understudy.tasks.local import Local
 
 ROWS = [{"id": f"r{i}", "question": f"What is {i} + 1?", "answer": str(i + 1), "topic": "sums"} for i in range(200)]
@@ -33,6 +40,22 @@ def test_a_question_stays_in_its_split_when_rows_are_added(tmp_path: Path) -> No
     before = set(ids(Local(path=write(tmp_path / "a.jsonl", ROWS[:100])), "test"))
     after = set(ids(Local(path=write(tmp_path / "b.jsonl", ROWS)), "test"))
     assert before <= after
+
+
+def test_rows_without_ids_are_split_by_their_text(tmp_path: Path) -> None:
+    rows = [{"question": row["question"], "answer": row["answer"]} for row in ROWS]
+    task = Local(path=write(tmp_path / "my.jsonl", rows))
+    train, test = ({question.text for question in task.questions(split)} for split in ("train", "test"))
+    assert (len(train | test), train & test) == (200, set())
+    moved = Local(path=write(tmp_path / "more.jsonl", [{"question": "New?", "answer": "1"}, *rows]))
+    assert test <= {question.text for question in moved.questions("test")}
+    assert not set(ids(task, "train")) & set(ids(task, "test"))
+
+
+def test_unlabelled_rows_of_one_file_are_for_training(tmp_path: Path) -> None:
+    task = Local(path=write(tmp_path / "my.jsonl", [{**row, "answer": None} for row in ROWS[:100]] + ROWS[100:]))
+    assert {question.answer is None for question in task.questions("test")} == {False}
+    assert sum(question.answer is None for question in task.questions("train")) == 100
 
 
 def test_files_of_their_own_are_the_splits(tmp_path: Path) -> None:
@@ -98,8 +121,8 @@ def test_duplicate_ids_are_told_with_both_lines(tmp_path: Path) -> None:
 
 
 def test_a_row_without_a_question_shows_the_columns_there_are(tmp_path: Path) -> None:
-    path = write(tmp_path / "my.jsonl", [{"id": "a", "prompt": "hello"}])
-    assert "no 'question': expected text, found None among the columns 'id', 'prompt'" in refused(Local(train=path))
+    path = write(tmp_path / "my.jsonl", [{"id": "a", "sentence": "hello"}])
+    assert "no 'question': expected text, found None among the columns 'id', 'sentence'" in refused(Local(train=path))
 
 
 def test_an_answer_of_another_kind_is_told(tmp_path: Path) -> None:
@@ -132,7 +155,228 @@ def test_a_changed_file_changes_the_fingerprint(tmp_path: Path) -> None:
 
 def test_demonstrations_come_from_the_users_file(tmp_path: Path) -> None:
     shown = [{"question": "1 + 1?", "answer": "2", "cot": "1 + 1 = 2."}, {"question": "2 + 1?", "answer": "3"}]
-    task = Local(train=tmp_path / "a", answer="number", demonstrations_path=write(tmp_path / "d.jsonl", shown))
+    task = guessed(tmp_path, ROWS[:3], demonstrations_path=write(tmp_path / "d.jsonl", shown))
     assert [rationale.text for _, rationale in task.demonstrations("cot")] == ["1 + 1 = 2."]
     assert len(task.demonstrations("label")) == 2
     assert task.demonstrations("program") == []
+
+
+def test_demonstrations_may_have_the_columns_of_the_file(tmp_path: Path) -> None:
+    shown = [{"prompt": "1 + 1?", "answer": "2", "cot": "1 + 1 = 2."}]
+    task = guessed(tmp_path, [{"prompt": "q", "answer": 1}], demonstrations_path=write(tmp_path / "d.jsonl", shown))
+    assert [question.text for question, _ in task.demonstrations("cot")] == ["1 + 1?"]
+
+
+def test_a_demonstration_needs_an_answer_and_no_fault(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", [{"question": "q?", "cot": "So."}])
+    task = guessed(tmp_path, ROWS[:3], demonstrations_path=path)
+    with pytest.raises(DataError, match=r'd\.jsonl:1: no "answer"'):
+        task.demonstrations("cot")
+    write(path, [{"question": "q?", "answer": "2", "cot": "So.", "fault": "wrong_answer: read 3"}])
+    task = guessed(tmp_path, ROWS[:3], demonstrations_path=path)
+    with pytest.raises(DataError, match=r"d\.jsonl:1: this draft has the fault 'wrong_answer: read 3'\. Correct it"):
+        task.demonstrations("cot")
+
+
+# Parquet, and choices in files without lists
+
+
+def parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    importlib.import_module("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def test_parquet_is_read_like_jsonl(tmp_path: Path) -> None:
+    rows = [
+        {"id": 1, "question": "Which?", "answer": "b", "choices": ["a", "b"], "score": 0.5},
+        {"id": 2, "question": "What?", "answer": None, "choices": None, "score": None},
+    ]
+    first, second = Local(train=parquet(tmp_path / "a.parquet", rows), answer="choice").questions("train")
+    assert (first.id, first.answer, first.choices, first.extra) == ("1", "b", ("a", "b"), {"score": 0.5})
+    assert (second.answer, second.choices, second.extra) == (None, (), {"score": None})
+
+
+def test_not_a_number_in_a_column_of_answers_is_no_answer(tmp_path: Path) -> None:
+    rows = [{"question": "1?", "answer": 1.0}, {"question": "2?", "answer": float("nan")}]
+    task = Local(train=parquet(tmp_path / "a.parquet", rows))
+    assert (task.answer_kind.name, [q.answer for q in task.questions("train")]) == ("number", ["1", None])
+
+
+def test_a_parquet_row_is_told_by_its_number_beyond_the_first_batch(tmp_path: Path) -> None:
+    rows = [{"question": f"{i}?", "answer": "1" if i < 2345 else "blue"} for i in range(2400)]
+    path = parquet(tmp_path / "a.parquet", rows)
+    assert refused(Local(train=path, answer="number")).startswith(f"{path}:2346: answer 'blue' is no number")
+
+
+def test_a_file_that_is_no_parquet_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.parquet").write_text("hello")
+    assert "cannot be read as Parquet" in refused(Local(train=tmp_path / "a.parquet", answer="text"))
+    assert "no such file" in refused(Local(train=tmp_path / "gone.parquet"))
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(PrerequisiteError, match=r"pip install 'understudy\[parquet\]'"):
+        list(Local(train=tmp_path / "a.parquet").questions("train"))
+
+
+def test_demonstrations_may_be_parquet(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "d.parquet", [{"question": "1 + 1?", "answer": 2, "cot": "1 + 1 = 2."}])
+    [(question, rationale)] = guessed(tmp_path, ROWS[:3], demonstrations_path=path).demonstrations("cot")
+    assert (question.answer, rationale.text) == ("2", "1 + 1 = 2.")
+
+
+@pytest.mark.parametrize("cell", ["red|blue | green", '"[""red"", ""blue"", ""green""]"'])
+def test_choices_in_a_csv_are_a_json_list_or_stand_between_bars(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "a.csv").write_text(f"question,answer,choices\nWhich?,B,{cell}\n")
+    [question] = Local(train=tmp_path / "a.csv").questions("train")
+    assert (question.choices, question.answer) == (("red", "blue", "green"), "blue")
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"), [("red", "is one choice"), ("[red|blue]", "is no JSON list"), ('"[""red""]"', "is one choice")]
+)
+def test_choices_that_are_none_are_told(tmp_path: Path, cell: str, said: str) -> None:
+    (tmp_path / "a.csv").write_text(f"question,answer,choices\nWhich?,red,{cell}\n")
+    error = refused(Local(train=tmp_path / "a.csv"))
+    assert error.startswith(f"{tmp_path / 'a.csv'}:2: 'choices': ")
+    assert said in error
+
+
+def test_choices_that_are_a_table_are_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"question": "q", "answer": "A", "choices": {"text": ["x"], "label": ["A"]}}])
+    assert "'choices': expected a list of texts, found {'text'" in refused(Local(train=path))
+
+
+# Guesses
+
+
+def guessed(tmp_path: Path, rows: list[Any], **settings: Any) -> Local:
+    return Local(train=write(tmp_path / "my.jsonl", rows), **settings)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        (["yes", "No", True, "false"], "yes_no"),
+        ([1, 2.5, "1,800", "$4", "25%", "3/4", "-7"], "number"),
+        (["( 8.0 - 3.0 )", "12 * 4", "7"], "expression"),
+        (["positive", "negative", "neutral", "Positive"] * 5, "label"),
+        (["positive", "negative", "neutral"], "text"),
+        (["spam"] * 20, "text"),
+        (["3 pigs", "4"], "text"),
+        (["2020-11-12", "2021-10-11"], "text"),
+        (["1.2.3", "1"], "text"),
+        (["a b", "c d"], "text"),
+        ([None, "", None], "text"),
+    ],
+)
+def test_the_kind_of_answers_is_guessed(tmp_path: Path, answers: list[object], kind: str) -> None:
+    rows = [{"question": f"{i}?", "answer": answer} for i, answer in enumerate(answers)]
+    task = guessed(tmp_path, rows)
+    assert task.answer_kind.name == kind
+    assert len(list(task.questions("train"))) == len(rows)
+
+
+def test_rows_with_choices_are_multiple_choice(tmp_path: Path) -> None:
+    rows = [{"question": "1 or 2?", "options": [1, 2], "answer": 1}]
+    assert guessed(tmp_path, rows).answer_kind.name == "choice"
+
+
+def test_guessed_labels_are_a_closed_set(tmp_path: Path) -> None:
+    rows = [{"question": f"{i}?", "answer": ("ham", "spam")[i % 2]} for i in range(1000)]
+    task = guessed(tmp_path, [*rows, {"question": "last?", "answer": "eggs"}])
+    assert next(task.questions("train")).choices == ("ham", "spam")
+    assert ":1001: answer 'eggs' is no label among ['ham', 'spam']" in refused(task)
+
+
+def test_columns_are_guessed_by_their_names_and_shown(tmp_path: Path) -> None:
+    task = guessed(tmp_path, [{"uid": 7, "Prompt": "2 + 2?", "target": 4, "topic": "sums"}])
+    [question] = task.questions("train")
+    assert (question.id, question.text, question.answer, question.extra) == ("7", "2 + 2?", "4", {"topic": "sums"})
+    assert task.notes() == (
+        "Guessed from the first rows of my.jsonl: "
+        'columns.id = "uid", columns.question = "Prompt", columns.answer = "target", answer = "number".',
+    )
+
+
+def test_an_exact_name_beats_its_synonyms(tmp_path: Path) -> None:
+    [question] = guessed(tmp_path, [{"question": "q?", "text": "t", "prompt": "p", "answer": "a"}]).questions("train")
+    assert question.text == "q?"
+
+
+def test_two_columns_that_may_be_the_question_are_an_error(tmp_path: Path) -> None:
+    rows = [{"prompt": "q?", "text": "t", "answer": "a"}]
+    path = tmp_path / "my.jsonl"
+    assert refused(guessed(tmp_path, rows)) == (
+        f"{path}: the question may stand in 'prompt', 'text'. Say which: task.columns.question=NAME"
+    )
+    assert [q.text for q in guessed(tmp_path, rows, columns={"question": "text"}).questions("train")] == ["t"]
+
+
+def test_what_is_declared_is_not_guessed(tmp_path: Path) -> None:
+    task = guessed(tmp_path, [{"text": "1", "prompt": "2", "answer": "3"}], columns={"question": "text"}, answer="text")
+    assert (task.answer_kind.name, task.notes()) == ("text", ())
+
+
+def test_an_unlabelled_training_file_is_guessed_by_the_next(tmp_path: Path) -> None:
+    test = write(tmp_path / "test.jsonl", [{"input": "1 + 1?", "gold": "2"}])
+    task = guessed(tmp_path, [{"input": "2 + 2?"}], test=test)
+    assert (task.answer_kind.name, [q.answer for q in task.questions("test")]) == ("number", ["2"])
+
+
+def test_a_guess_is_made_once_and_not_before_it_is_needed(tmp_path: Path) -> None:
+    task = Local(train=tmp_path / "later.jsonl")
+    write(tmp_path / "later.jsonl", [{"question": "q", "answer": "1"}])
+    assert task.answer_kind.name == "number"
+    write(tmp_path / "later.jsonl", [{"question": "q", "answer": "one"}])
+    assert task.answer_kind.name == "number"
+
+
+def test_what_is_resolved_can_be_declared(tmp_path: Path) -> None:
+    task = guessed(tmp_path, [{"prompt": f"{i}?", "gold": ("ham", "spam")[i % 2]} for i in range(20)])
+    again = Local(train=task.train, **task.resolved())
+    assert (again.fingerprint(), again.notes()) == (task.fingerprint(), task.notes())
+    assert again.columns == {"question": "prompt", "answer": "gold"}
+
+
+def test_labels_belong_to_label_answers() -> None:
+    with pytest.raises(ValueError, match="labels are given, and answer is 'number'"):
+        Local(path="a", labels=("x", "y"), answer="number")
+
+
+# Unlabelled rows, all the way
+
+
+def test_unlabelled_rows_are_asked_counted_kept_and_learned(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"q-{i}", "question": f"{i} + 1?", "answer": i + 1 if i % 2 else None, "topic": "sums"}
+        for i in range(20)
+    ]
+    test = write(
+        tmp_path / "test.jsonl", [{"id": f"t-{i}", "question": f"{i} plus 1?", "answer": i + 1} for i in range(3)]
+    )
+    teacher = Told.by(lambda ask, sample: f"One more. The answer is {right(ask, sample)}.")
+    run = run_of(tmp_path / "run", Curious(), teacher, guessed(tmp_path, rows, test=test), train={"validation": 0})
+    walk(run)
+    funnel = json.loads(run.dir.funnel("rationale").read_text())
+    assert {key: funnel[key] for key in ("asked", "graded", "right", "kept")} == {
+        "asked": 20,
+        "graded": 10,
+        "right": 10,
+        "kept": 20,
+    }
+    examples = [json.loads(line) for line in run.dir.examples("student").read_text().splitlines()]
+    assert (len(examples), examples[0]["prompt"]) == (20, "0 + 1? about sums")
+    assert "10 training questions have no answer" in run.dir.page.read_text()
+
+
+class Curious(LabelDistillation):
+    """Shows the student a column that is nothing to us."""
+
+    def examples(self, task: Any, role: Any, question: Question, found: Any) -> Iterator[Example]:
+        for rationale in found["rationale"]:
+            yield Example(question.id, f"{question.text} about {question.extra['topic']}", rationale.answer, "label")

@@ -61,33 +61,57 @@ def cli() -> None:
     """
 
 
+DATA = click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder where relative paths are looked up first, as the key data.",
+)
+
+
+def _on_a_run(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every command takes that works on a run: its configuration, directory, limit and data."""
+    for option in (
+        DATA,
+        click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split: a pilot."),
+        click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]"),
+        click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1),
+        click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
 def _walks(stage: str, text: str) -> None:
     """Add the command that walks the plan up to `stage`."""
 
-    def command(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, events: bool) -> None:
+    def command(
+        source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, data: Path | None, events: bool
+    ) -> None:
         from understudy.pipeline import walk
 
-        run = _open(source, overrides, out, limit, events)
+        run = _open(source, overrides, out, limit, data, events)
         walk(run, "report" if stage == "run" else stage)
         _show_end(run, stage, events)
 
-    options: list[Callable[[Any], Any]] = [
-        click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path)),
-        click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1),
-        click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]"),
-        click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split: a pilot."),
-        click.option("--events", is_flag=True, hidden=True, help="Progress as JSON lines, for a parent process."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    cli.command(stage, cls=WithKeys, help=text)(command)
+    events_option = click.option(
+        "--events", is_flag=True, hidden=True, help="Progress as JSON lines, for a parent process."
+    )
+    cli.command(stage, cls=WithKeys, help=text)(_on_a_run(events_option(command)))
 
 
-def _open(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, events: bool = False) -> Run:
+def _open(
+    source: Path,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    limit: int | None,
+    data: Path | None,
+    events: bool = False,
+) -> Run:
     from understudy.progress import Events, for_terminal
     from understudy.stages.opening import open_run
 
     given = [*overrides, *([f"limit={limit}"] if limit else [])]
+    given += [f"data={json.dumps(str(data.absolute()), ensure_ascii=False)}"] if data else []
     return open_run(source, given, out, Events(sys.stdout) if events else for_terminal())
 
 
@@ -108,16 +132,15 @@ _walks("run", "Do everything: from the CONFIG file, or a run's directory, to the
 
 
 @cli.command()
-@click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path))
-@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split.")
-def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None) -> None:
+@_on_a_run
+def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, data: Path | None) -> None:
     """Show the steps of a run, and which are done already."""
     from understudy.pipeline import plan as steps_of
 
-    run = _open(source, overrides, out, limit)
+    run = _open(source, overrides, out, limit, data)
     click.echo(f"{run.config.student} learns {run.task.name} by {run.method.name}, in {run.dir.root}")
+    for guess in run.task.guesses():
+        click.echo(f"  {guess}")
     pending = False
     for step in steps_of(run.method):
         pending = pending or not step.is_done(run)
@@ -125,16 +148,13 @@ def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int 
 
 
 @cli.command()
-@click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path))
-@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME]")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N questions of every split.")
-def estimate(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None) -> None:
+@_on_a_run
+def estimate(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, data: Path | None) -> None:
     """Say what a run would still ask of its teacher, and what that costs. Nobody is asked."""
     from understudy.stages.estimate import estimate as lines_of
     from understudy.stages.estimate import render
 
-    run = _open(source, overrides, out, limit)
+    run = _open(source, overrides, out, limit, data)
     click.echo(render(run, lines_of(run)))
 
 
@@ -189,6 +209,39 @@ def init(path: Path) -> None:
         raise UnderstudyError(f"{path} exists already; nothing was written. Give another name")
     write_text(path, STARTER)
     click.echo(f"wrote {path}. Look at it, then:  understudy run {path}")
+
+
+@cli.command()
+@click.argument("source", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many training questions.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file of drafts.  [default: NAME.drafts.jsonl]")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["cot", "program", "socratic"]),
+    help="The form to draft, several times for several.  [default: as the method has the teacher write]",
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@DATA
+def draft(
+    source: Path,
+    overrides: tuple[str, ...],
+    count: int,
+    out: Path | None,
+    formats: tuple[str, ...],
+    force: bool,
+    data: Path | None,
+) -> None:
+    """Let the teacher write worked examples for you to correct: the file goes to task.demonstrations_path."""
+    from understudy.stages.drafting import draft as write_drafts
+
+    path = out or source.with_suffix(".drafts.jsonl")
+    found = write_drafts(_open(source, overrides, None, None, data), path, count, formats, force)
+    faults = ", ".join(f"{fault} {times}" for fault, times in sorted(found.items()) if fault)
+    click.echo(f"wrote {found.total()} drafts to {path}; faults: {faults or 'none'}")
+    click.echo(f"Correct them, delete the faults you mended, then:  task.demonstrations_path={path.absolute()}")
 
 
 @cli.command()

@@ -80,6 +80,8 @@ def walk(run: Run, until: str = "report") -> None:
     last = max((number for number, step in enumerate(steps) if step.stage == until), default=-1)
     with explain_os_errors(f"working in {run.dir.root}"), run.dir.locked():
         manifest.begin(run)
+        for guess in run.task.guesses():
+            run.progress.say(guess)
         for step in steps[: last + 1]:
             key = step.key(run)
             if run.dir.is_done(step.name, key):

@@ -23,11 +23,16 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pydantic", "pydantic-monty")
 def begin(run: Run) -> None:
     """Write the manifest, keeping what earlier walks noted of their steps."""
     before = read_json(run.dir.manifest) or {}
-    said = [*run.task.notes(), run.teacher.note() if uses_teacher(run) else "", run.sandbox().note]
+    said = [
+        *run.task.notes(),
+        *run.task.user_notes(),
+        run.teacher.note() if uses_teacher(run) else "",
+        run.sandbox().note,
+    ]
     found: dict[str, Any] = {
         "run": before.get("run") or uuid.uuid4().hex,
         "understudy": understudy.__version__,
-        "config": run.config.model_dump(mode="json"),
+        "config": run.resolved(),
         "folder": str(run.folder),
         "seed": run.config.seed,
         "versions": {"python": platform.python_version(), **_versions()},

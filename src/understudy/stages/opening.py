@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from understudy.config import Config, Part, apply_overrides, parse, read_toml
-from understudy.errors import ConfigError
-from understudy.methods import METHODS
+from understudy.errors import ConfigError, DataError
+from understudy.methods import METHODS, Method
 from understudy.progress import Progress, Silent
 from understudy.rundir import RunDir, read_json
 from understudy.stages.run import Run
-from understudy.tasks import TASKS
+from understudy.tasks import TASKS, Task
 from understudy.teachers import TEACHERS
 
 
@@ -54,11 +54,20 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
     problems += found
     teacher, found = TEACHERS.make(_part(table, "teacher", default="none"), folders)
     problems += found
-    if task and method and (reason := method.refuses(task)):
-        problems.append(f"method {method.name!r} does not fit task {task.name!r}: {reason}")
+    if task and method:
+        problems += _misfit(task, method)
     if problems or not (config and task and method and teacher):
         raise ConfigError(problems, place)
     return Run(config, task, method, teacher, RunDir(out), folder, progress or Silent())
+
+
+def _misfit(task: Task, method: Method) -> list[str]:
+    """Why the method cannot run on the task; a task may have to look into its files to know."""
+    try:
+        reason = method.refuses(task)
+    except DataError as error:
+        return [str(error)]
+    return [f"method {method.name!r} does not fit task {task.name!r}: {reason}"] if reason else []
 
 
 def _part(table: dict[str, Any], key: str, default: str = "") -> Part:

@@ -15,7 +15,7 @@ def inputs(run: Run, subject: None = None) -> dict[str, Any]:
     marks = sorted((run.dir.root / "marks").glob("*.json"))
     return {
         "marks": {path.stem: read_json(path) for path in marks if path.stem != "report"},
-        "config": run.config.model_dump(mode="json"),
+        "config": run.resolved(),
     }
 
 

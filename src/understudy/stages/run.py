@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from understudy.config import Config
 from understudy.methods import Method, Role, Source
@@ -69,4 +70,10 @@ class Run:
 
     def task_state(self) -> dict[str, object]:
         """What the questions of this run depend on."""
-        return {"task": self.task.name, "fingerprint": self.task.fingerprint(), "limit": self.config.limit}
+        state = {"task": self.task.name, "fingerprint": self.task.fingerprint(), "limit": self.config.limit}
+        return {**state, **self.task.user_files()}
+
+    def resolved(self) -> dict[str, Any]:
+        """The configuration as JSON, with what the task worked out by itself."""
+        table = self.config.model_dump(mode="json")
+        return {**table, "task": {**table["task"], **self.task.resolved()}}

@@ -114,9 +114,9 @@ class Kinfolk(Task):
         raise KeyError(id)
 
     def fingerprint(self) -> str:
-        return digest([self.name, VERSION, self.model_dump(mode="json")])
+        return digest([self.name, VERSION, self.own_settings()])
 
-    def demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
+    def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
         """Eight worked examples from a stream of their own; none in the format `program`."""
         if format == "program":
             return ()

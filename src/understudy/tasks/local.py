@@ -1,40 +1,60 @@
 """The user's own file as a task.
 
     task = { path = "my.jsonl", answer = "number" }           # one file; a share of it becomes the test split
-    task = { train = "train.csv", test = "test.csv", answer = "choice", columns = { question = "prompt" } }
+    task = { train = "train.csv", test = "test.parquet", columns = { question = "sentence" } }
 
     {"id": "a1", "question": "What is 6 * 7?", "answer": "42"}
 
-Rows of `train` without an answer are unlabelled training questions. Columns that are not named are kept in `extra`.
+Which column is what and of which kind the answers are is guessed where it is not declared (see `guessing`). Rows of
+`train` without an answer are unlabelled training questions. Columns that are nothing to us are kept in `extra`.
 """
 
 from __future__ import annotations
 
-import csv
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from understudy import jsonl
 from understudy.answers import AnswerKind, kind
 from understudy.config import UserPath
 from understudy.errors import DataError
+from understudy.jsonl import Row
 from understudy.procedures import derive_seed
-from understudy.records import Question, Rationale
+from understudy.records import Question
 from understudy.rundir import digest, file_digest
+from understudy.tasks import guessing
+from understudy.tasks.tables import ROLES, STANDARD, is_empty, rows, to_question
 from understudy.tasks.task import Task
 
 Split = Literal["train", "valid", "test"]
 
 
+class Reading(NamedTuple):
+    """How the files are read.
+
+    Attributes:
+        columns: the column of each role that has one.
+        answer, labels: the kind of the answers, and the closed set of labels.
+        guessed: the keys among these that nobody declared.
+    """
+
+    columns: Mapping[str, str]
+    answer: str
+    labels: tuple[str, ...]
+    guessed: tuple[str, ...]
+
+
 class Local(Task):
-    """Your own JSONL or CSV file, with the answer type you declare."""
+    """Your own JSONL, CSV or Parquet file."""
 
     name = "local"
     path: UserPath | None = None
-    """One file with all questions; `test_share` of them, chosen by id, become the test split."""
+    """One file with all questions; `test_share` of those with an answer, chosen by id, become the test split."""
     train: UserPath | None = None
     """File of the training split, instead of `path`."""
     valid: UserPath | None = None
@@ -42,13 +62,16 @@ class Local(Task):
     test: UserPath | None = None
     """File of the test split."""
     test_share: float = Field(0.2, gt=0, lt=1)
-    """Share of `path` that becomes the test split."""
-    answer: Literal["number", "expression", "choice", "label", "yes_no", "text"] = "text"
-    """What an answer is: `number`, `expression`, `choice`, `label`, `yes_no` or `text`; it says how answers are compared."""
+    """Share of the questions of `path` with an answer that becomes the test split."""
+    answer: Literal["number", "expression", "choice", "label", "yes_no", "text"] | None = None
+    """What an answer is: `number`, `expression`, `choice`, `label`, `yes_no` or `text`; it says how answers are compared.
+    None: guessed from the first rows."""
+    labels: tuple[str, ...] = ()
+    """The closed set of labels, where answers are labels; any other answer is then an error."""
     columns: dict[Literal["id", "question", "answer", "choices"], str] = Field(default_factory=dict)
-    """Names of the columns where they are not `id`, `question`, `answer` and `choices`."""
-    demonstrations_path: UserPath | None = None
-    """File of worked examples: rows with `question`, `answer`, and `cot` or `program`."""
+    """Names of the columns `id`, `question`, `answer` and `choices`; those left out are guessed from the file's."""
+    guessed: tuple[str, ...] = ()
+    """Which of these settings were guessed: a run notes it in its manifest, for the report."""
 
     @model_validator(mode="after")
     def _has_files(self) -> Local:
@@ -56,11 +79,13 @@ class Local(Task):
             raise ValueError("give either path (one file, split by us) or train and test, not both")
         if not self.path and not self.train:
             raise ValueError("give path = FILE, or train = FILE and test = FILE")
+        if self.labels and self.answer not in ("label", None):
+            raise ValueError(f'labels are given, and answer is {self.answer!r}; expected answer = "label"')
         return self
 
     @property
     def answer_kind(self) -> AnswerKind:
-        return kind(self.answer)
+        return kind(self.answer or self.reading.answer)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -68,11 +93,40 @@ class Local(Task):
             return ("train", "test")
         return tuple(name for name in ("train", "valid", "test") if getattr(self, name))
 
+    @cached_property
+    def reading(self) -> Reading:
+        """What is declared, and what the first rows of the files say where nothing is.
+
+        Raises:
+            DataError: a file cannot be read, or its columns may be meant in several ways.
+        """
+        columns = {str(role): column for role, column in self.columns.items()}
+        answer: str | None = self.answer or ("label" if self.labels else None)
+        labels = self.labels
+        for file in (file for file in (self.path, self.train, self.valid, self.test) if file):
+            if answer and len(columns) == len(ROLES):
+                break
+            head = [row for _, row in islice(rows(file), guessing.ROWS)]
+            for role in (role for role in ROLES if role not in columns):
+                there = [name for name in dict.fromkeys(n for row in head for n in row) if name not in columns.values()]
+                if found := guessing.guess_column(role, there, file):
+                    columns[role] = found
+            answers = [gold for row in head if not is_empty(gold := row.get(columns.get("answer", "")))]
+            if answers and not answer:
+                with_choices = any(not is_empty(row.get(columns.get("choices", ""))) for row in head)
+                answer, labels = guessing.guess_kind(answers, with_choices)
+            if answer and "question" in columns and "answer" in columns:
+                break
+        named = [f"columns.{role}" for role in columns if role not in self.columns and columns[role] != role]
+        kinds = [key for key, found in (("answer", answer), ("labels", labels)) if found and not getattr(self, key)]
+        return Reading(columns, answer or "text", labels, self.guessed or (*named, *kinds))
+
     def questions(self, split: str) -> Iterator[Question]:
         file = self.path or getattr(self, split)
         seen: dict[str, int] = {}
         for line, row in rows(file):
-            question = self._question(row, file, line, split)
+            unnamed = f"{'row' if self.path else split}-{line}"
+            question = self._question(row, (file, line), unnamed)
             if question.id in seen:
                 raise DataError(
                     f"id {question.id!r} stands already in line {seen[question.id]}. "
@@ -81,11 +135,11 @@ class Local(Task):
                     line,
                 )
             seen[question.id] = line
-            if self.path and self._is_test(question.id) != (split == "test"):
+            if self.path and self._is_test(question, unnamed) != (split == "test"):
                 continue
             if split == "test" and question.answer is None:
                 raise DataError(
-                    f"no {self._column('answer')!r}. Rows of the test split need one; "
+                    f"no {self.reading.columns.get('answer', 'answer')!r}. Rows of the test split need one; "
                     "unlabelled rows belong to the training split",
                     file,
                     line,
@@ -98,76 +152,43 @@ class Local(Task):
             for name in ("path", "train", "valid", "test")
             if (f := getattr(self, name)) and f.is_file()
         }
-        return digest([files, self.answer, self.columns, self.test_share])
+        return digest([files, *self.reading[:3], self.test_share])
 
-    def demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
-        if not self.demonstrations_path:
+    def resolved(self) -> dict[str, Any]:
+        return self.reading._asdict()
+
+    def notes(self) -> Sequence[str]:
+        file, column = self.path or self.train or Path(), self._columns["answer"]
+        unlabelled = sum(is_empty(row.get(column)) for _, row in rows(file))
+        if not unlabelled:
+            return self.guesses()
+        return (
+            *self.guesses(),
+            f"{unlabelled} training questions have no answer: whether a rationale of theirs is right is not known; "
+            'filter.keep = "agreed" or "parsed" keeps such rationales, "right" does not.',
+        )
+
+    def guesses(self) -> Sequence[str]:
+        if not self.reading.guessed:
             return ()
-        shown = []
-        for line, row in rows(self.demonstrations_path):
-            question = self._question(row, self.demonstrations_path, line, "demonstrations")
-            if format == "label" or row.get(format):
-                shown.append((question, Rationale(str(row.get(format) or ""), question.answer)))
-        return shown
+        found = {**{f"columns.{role}": name for role, name in self.reading.columns.items()}, **self.reading._asdict()}
+        listed = ", ".join(f"{key} = {json.dumps(found[key], ensure_ascii=False)}" for key in self.reading.guessed)
+        return (f"Guessed from the first rows of {(self.path or self.train or Path()).name}: {listed}.",)
 
-    def _column(self, name: Literal["id", "question", "answer", "choices"]) -> str:
-        return self.columns.get(name, name)
+    def demonstrated(self, row: Row, place: tuple[Path, int]) -> Question:
+        """As in the files, or under the standard names of the columns."""
+        columns = {role: role if role in row else name for role, name in self._columns.items()}
+        return to_question(row, columns, self.answer_kind, place, f"demonstration-{place[1]}", self.reading.labels)
 
-    def _is_test(self, identity: str) -> bool:
-        return derive_seed("test split", identity) % 10_000 < self.test_share * 10_000
+    @property
+    def _columns(self) -> Mapping[str, str]:
+        return {**STANDARD, **self.reading.columns}
 
-    def _question(self, row: Mapping[str, Any], file: Path, line: int, split: str) -> Question:
-        text = row.get(self._column("question"))
-        if not isinstance(text, str) or not text.strip():
-            there = ", ".join(map(repr, row))
-            raise DataError(
-                f"no {self._column('question')!r}: expected text, found {text!r} among the columns {there}. "
-                "Another name: task.columns.question=NAME",
-                file,
-                line,
-            )
-        gold = row.get(self._column("answer"))
-        choices = row.get(self._column("choices")) or ()
-        answer = (
-            None
-            if gold is None or str(gold).strip() == ""
-            else self._answer(str(gold), tuple(map(str, choices)), file, line)
-        )
-        used = {self._column(name) for name in ("id", "question", "answer", "choices")}
-        extra = {name: value for name, value in row.items() if name not in used}
-        identity = row.get(self._column("id"))
-        return Question(
-            f"{split}-{line}" if identity is None else str(identity), text, answer, tuple(map(str, choices)), extra
-        )
+    def _question(self, row: Row, place: tuple[Path, int], unnamed: str) -> Question:
+        return to_question(row, self._columns, self.answer_kind, place, unnamed, self.reading.labels)
 
-    def _answer(self, gold: str, choices: tuple[str, ...], file: Path, line: int) -> str:
-        answer = self.answer_kind.read(gold, choices)
-        if answer is None:
-            among = f" among {list(choices)}" if choices else ""
-            raise DataError(
-                f"answer {gold!r} is no {self.answer}{among}. Mend the row, or declare another kind: task.answer=text",
-                file,
-                line,
-            )
-        return answer
-
-
-def rows(path: Path) -> Iterator[tuple[int, jsonl.Row]]:
-    """Line number and row of a JSONL or CSV file (told by its ending; `.gz` too)."""
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    if not suffixes or suffixes[-1] not in (".csv", ".tsv"):
-        yield from jsonl.read_numbered(path)
-        return
-    try:
-        with jsonl.open_text(path) as file:
-            reader = csv.DictReader(file, delimiter="\t" if suffixes[-1] == ".tsv" else ",", strict=True)
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DataError(
-                        f"expected {len(reader.fieldnames or ())} columns as in line 1", path, reader.line_num
-                    )
-                yield reader.line_num, dict(row)
-    except FileNotFoundError:
-        raise DataError("no such file. Check the path; relative paths start at the configuration file", path) from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as CSV in UTF-8 ({error})", path, None) from None
+    def _is_test(self, question: Question, unnamed: str) -> bool:
+        """By the id, so that a question keeps its split when rows are added; without one, by the text."""
+        key = question.text if question.id == unnamed else question.id
+        share = derive_seed("test split", key) % 10_000
+        return question.answer is not None and share < self.test_share * 10_000

@@ -133,9 +133,9 @@ class Published(Task):
             source: Any = {part: file_digest(path) for part in parts if (path := self._file(part))}
         else:
             source = [self.hub.path, self.revision or self.hub.revision]
-        return digest([self.name, self.model_dump(mode="json", exclude={"folder", "revision"}), source])
+        return digest([self.name, self.own_settings("folder", "revision"), source])
 
-    def demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
+    def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
         """Worked examples written by hand for this project, those that there are in this format."""
         shown = []
         for number, written in enumerate(demonstration_rows(self.demonstrated_by)):

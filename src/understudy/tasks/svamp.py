@@ -82,9 +82,9 @@ class Svamp(Published):
             "type": row["Type"],
         }
 
-    def grade(self, answer: str, question: Question) -> bool:
-        """By value against the answer of the data set: one published equation (a training row) does not give it."""
-        return self.answer_kind.same(answer, question.extra["value"])
+    def gold_value(self, question: Question) -> str:
+        """The value in the data set: one published equation (a training row) does not give it."""
+        return str(question.extra["value"])
 
     def answer_in(self, format: str, question: Question) -> str | None:
         """The value for a program, else the answer in the task's notation."""

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
 
 from understudy.answers import AnswerKind
-from understudy.config import Settings
+from understudy.config import Settings, UserPath
+from understudy.errors import DataError
+from understudy.jsonl import Row
 from understudy.records import Question, Rationale
+from understudy.rundir import file_digest
+from understudy.tasks.grader import Grader
+from understudy.tasks.tables import STANDARD, is_empty, rows, to_question
 
 
 class Task(Settings, ABC):
@@ -23,6 +30,11 @@ class Task(Settings, ABC):
     name: ClassVar[str]
     cue: ClassVar[str] = "The answer is"
     next_question: ClassVar[tuple[str, ...]] = ("\nQ:", "\nQuestion:")
+    demonstrations_path: UserPath | None = None
+    """File of worked examples instead of the task's own: rows with `question`, `answer`, and `cot`, `program` or `socratic`;
+    `understudy draft` writes a first version of one."""
+    grader: Grader = None
+    """Your own `module:function`, which says of (answer, question) whether it is right; see docs/safety.md."""
 
     @property
     @abstractmethod
@@ -50,8 +62,68 @@ class Task(Settings, ABC):
     def fingerprint(self) -> str:
         """Changes when the questions or their grading could change: a run whose task has another one is done again."""
 
+    def user_files(self) -> dict[str, str]:
+        """The digests of the user's worked examples and grader: a run is done again when they change, too."""
+        files = {"demonstrations": self.demonstrations_path, "grader": self.grader and self.grader.file}
+        return {name: file_digest(file) for name, file in files.items() if file and file.is_file()}
+
+    def user_notes(self) -> Sequence[str]:
+        """What every report must say of the user's part in the task, in sentences."""
+        shown = (
+            self.demonstrations_path
+            and f"The worked examples are the user's own, from {self.demonstrations_path.name}."
+        )
+        graded = self.grader and f"Which answers are right was said by the user's own function {self.grader.name}."
+        return tuple(note for note in (shown, graded) if note)
+
+    def own_settings(self, *without: str) -> dict[str, Any]:
+        """The settings, as JSON, without those that every task has and those named."""
+        return self.model_dump(mode="json", exclude={*Task.model_fields, *without})
+
+    def guesses(self) -> Sequence[str]:
+        """What of `resolved` is a guess, in sentences for the user to look at before anything is spent."""
+        return ()
+
+    def resolved(self) -> dict[str, Any]:
+        """The settings that the task worked out itself, as they would be declared: they belong to a run's configuration."""
+        return {}
+
     def demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
-        """Worked examples for prompts in a format, none of them from a test split; empty if there are none."""
+        """Worked examples for prompts in a format, the user's or the task's own; empty if there are none.
+
+        Raises:
+            DataError: the user's file is missing, or a row of it is not as expected or not corrected yet.
+        """
+        if self.demonstrations_path is None:
+            return self.own_demonstrations(format)
+        shown: dict[str, tuple[Question, Rationale]] = {}
+        for line, row in self.worked_rows:
+            place = self.demonstrations_path, line
+            if format != "label" and is_empty(row.get(format)):
+                continue
+            if not is_empty(row.get("fault")):
+                raise DataError(
+                    f'this draft has the fault {row["fault"]!r}. Correct it and delete its "fault", or delete the line',
+                    *place,
+                )
+            question = self.demonstrated(row, place)
+            if question.answer is None:
+                raise DataError('no "answer". A worked example needs one', *place)
+            text = "" if format == "label" else str(row[format]).strip("\n")
+            shown.setdefault(question.text, (question, Rationale(text, question.answer)))
+        return list(shown.values())
+
+    @cached_property
+    def worked_rows(self) -> Sequence[tuple[int, Row]]:
+        """The rows of `demonstrations_path` with their lines, read once: a teacher may be asked for every question."""
+        return list(rows(self.demonstrations_path)) if self.demonstrations_path else ()
+
+    def demonstrated(self, row: Row, place: tuple[Path, int]) -> Question:
+        """The question of a row of `demonstrations_path`."""
+        return to_question(row, STANDARD, self.answer_kind, place, f"demonstration-{place[1]}")
+
+    def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
+        """The worked examples that come with the task, none of them from a test split."""
         return ()
 
     def human(self, question: Question, format: str) -> Rationale | None:
@@ -63,11 +135,18 @@ class Task(Settings, ABC):
         return ()
 
     def grade(self, answer: str, question: Question) -> bool:
-        """Whether `answer` is right.
+        """Whether `answer` is right: the user's grader says it if there is one.
 
         Raises:
             ValueError: the question has no gold answer.
+            DataError: the user's grader failed.
         """
         if question.answer is None:
             raise ValueError(f"question {question.id!r} has no gold answer to grade against")
-        return self.answer_kind.same(answer, question.answer)
+        if self.grader is not None:
+            return bool(self.grader(answer, question))
+        return self.answer_kind.same(answer, self.gold_value(question))
+
+    def gold_value(self, question: Question) -> str:
+        """The gold answer that answers are compared with."""
+        return question.answer or ""

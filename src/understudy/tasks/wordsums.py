@@ -34,7 +34,6 @@ only those. The program of the most similar training question, with the numbers 
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +48,7 @@ from understudy.answers import AnswerKind, kind
 from understudy.errors import DataError
 from understudy.procedures import derive_seed
 from understudy.records import Question, Rationale
+from understudy.rundir import digest
 from understudy.tasks.stories import Story, tell
 from understudy.tasks.task import Task
 
@@ -125,10 +125,9 @@ class Wordsums(Task):
         raise KeyError(id)
 
     def fingerprint(self) -> str:
-        settings = self.model_dump_json()
-        return hashlib.sha256(f"wordsums {VERSION} {settings}".encode()).hexdigest()
+        return digest([self.name, VERSION, self.own_settings()])
 
-    def demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
+    def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
         """Eight worked examples from a stream of their own."""
         shown = [self._question("demonstrations", index) for index in range(DEMONSTRATIONS)]
         return [(question, self.solution(question, format)) for question in shown]

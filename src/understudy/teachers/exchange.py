@@ -19,7 +19,7 @@ from pathlib import Path
 from understudy import jsonl
 from understudy.errors import DataError, PrerequisiteError
 from understudy.records import Json
-from understudy.tasks.local import rows as rows_of
+from understudy.tasks.tables import rows as rows_of
 from understudy.teachers.store import Store, default_path, stored_rows
 
 CHUNK = 1000
