@@ -109,6 +109,11 @@ def test_what_the_student_cannot_teach_is_told_before_anything_is_asked(
         run(folder, "never", teacher="student:first", **changes)
 
 
+def test_a_student_does_not_teach_itself(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="first is this run's own directory"):
+        run(folder, "first", teacher="student:first")
+
+
 def test_a_run_that_has_no_student_is_named(folder: Path, tmp_path: Path) -> None:
     task = Sums()
     for model in ("", "nowhere"):
@@ -128,7 +133,7 @@ def test_a_run_that_has_no_student_is_named(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_finished_run_can_do_without_the_run_that_taught_it(folder: Path, tmp_path: Path) -> None:
-    assert StudentTeacher(model=str(tmp_path / "deleted")).refuses(Sums(), Pad()) is None
+    assert StudentTeacher(model=str(tmp_path / "deleted")).refuses(Sums(), Pad(), tmp_path) is None
 
 
 def test_a_format_that_it_does_not_write_is_not_asked_for(folder: Path) -> None:

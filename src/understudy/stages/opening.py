@@ -56,7 +56,7 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
     problems += found
     if task and method and (reason := method.refuses(task)):
         problems.append(f"method {method.name!r} does not fit task {task.name!r}: {reason}")
-    if task and method and teacher and (reason := teacher.refuses(task, method)):
+    if task and method and teacher and (reason := teacher.refuses(task, method, out)):
         problems.append(f"teacher {teacher.name!r} does not fit method {method.name!r}: {reason}")
     if problems or not (config and task and method and teacher):
         raise ConfigError(problems, place)

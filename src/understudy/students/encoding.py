@@ -134,7 +134,7 @@ def _special(token: Any) -> int:
 
 def positions_of(model: PreTrainedModel) -> int | None:
     """The longest sequence a model can take, in tokens; None for relative positions, which have no limit."""
-    config = model.config
+    config = model.config.get_text_config(decoder=True)  # a model that also sees has its text's part inside
     if hasattr(config, "relative_attention_num_buckets"):
         return None
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):

@@ -67,7 +67,9 @@ class StudentTeacher(Teacher):
             )
         return f"student {digest(left)}"
 
-    def refuses(self, task: Task, method: Method) -> str | None:
+    def refuses(self, task: Task, method: Method, out: Path) -> str | None:
+        if self.model and Path(self.model).resolve() == out.resolve():
+            return f"{out} is this run's own directory, and its student cannot teach itself. Give --out another one"
         if method.asks_teacher:
             return (
                 f"{method.name} shows its teacher worked examples, and a student is asked by its own run's method alone. "

@@ -53,8 +53,8 @@ class Teacher(Settings, ABC):
     def identity(self) -> str:
         """Who really answers (endpoint and model, a recording's content): part of the key under which an answer is kept."""
 
-    def refuses(self, task: Task, method: Method) -> str | None:
-        """Why it cannot teach by `method`, in a sentence; None if it can."""
+    def refuses(self, task: Task, method: Method, out: Path) -> str | None:
+        """Why it cannot teach by `method` in the run whose directory is `out`, in a sentence; None if it can."""
         return None
 
     def prompt(
