@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers.processors import TemplateProcessing
+
 from understudy import jsonl
 from understudy.config import Train
 from understudy.records import Example
@@ -35,6 +37,32 @@ TEXTS = tuple(text for example in EXAMPLES for text in (example.prompt, example.
 
 def model(spec: str = DECODER, seed: int = 0) -> loading.Loaded:
     return loading.load(spec, texts=TEXTS, seed=seed)
+
+
+CHAT = (
+    "<|end|>{% for turn in messages %}{{ turn.role }}: {{ turn.content }}\n{% endfor %}"
+    "{% if polite %}please\n{% endif %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
+"""A chat template that writes the first token itself, as many do."""
+
+
+def model_folder(folder: Path, spec: str = DECODER) -> Path:
+    """An untrained model as somebody else would have saved it."""
+    loading.save(model(spec), folder, "")
+    (folder / loading.ENCODING_FILE).unlink()
+    return folder
+
+
+def chat_folder(folder: Path, template: str = CHAT) -> Path:
+    """An untrained model with a chat template, whose tokenizer puts its first token before every text."""
+    loaded = model(LLAMA)
+    loaded.tokenizer.chat_template = template
+    loaded.tokenizer.bos_token = scratch.END
+    first = TemplateProcessing(single=f"{scratch.END} $A", special_tokens=[(scratch.END, loaded.encoder().end)])
+    loaded.tokenizer.backend_tokenizer.post_processor = first
+    loading.save(loaded, folder, "")
+    (folder / loading.ENCODING_FILE).unlink()
+    return folder
 
 
 def examples_file(folder: Path, examples: Sequence[Example] = EXAMPLES, name: str = "examples.jsonl") -> Path:

@@ -1,6 +1,7 @@
 from collections.abc import Iterator, Mapping
 
 import pytest
+from transformers import Gemma3Config
 
 from students import DECODER, EXAMPLES, SEQ2SEQ, model
 from understudy.errors import StudentError
@@ -95,6 +96,12 @@ def test_an_encoder_decoder_with_relative_positions_has_no_limit() -> None:
 
 def test_a_decoder_has_the_positions_of_its_shape() -> None:
     assert positions_of(model().model) == 96
+
+
+def test_a_model_that_also_sees_has_the_positions_of_its_text_part() -> None:
+    seeing = model().model
+    seeing.config = Gemma3Config(text_config={"max_position_embeddings": 77})
+    assert positions_of(seeing) == 77
 
 
 def test_the_encoding_survives_its_file() -> None:

@@ -10,6 +10,7 @@ al. 2023, section 4), read out of its chains of thought, right or wrong: it need
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from understudy.formats import Cot, Label
 from understudy.methods.method import Keep, Method, Role, Source, predict
@@ -22,6 +23,7 @@ class Finetune(Method):
     """Fine-tuning: the student learns the gold answers; no teacher."""
 
     name = "finetune"
+    writes: ClassVar[Mapping[str, str]] = {"student": "label"}
 
     def roles(self) -> Sequence[Role]:
         return [Role("student", objectives={"label": 1.0})]

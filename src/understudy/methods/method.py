@@ -70,10 +70,12 @@ class Method(Settings, ABC):
     Attributes:
         name: as in the configuration.
         asks_teacher: whether it needs the teacher at test time.
+        writes: the format of what each role writes when it is asked as `answer` asks it first, so that it can teach others.
     """
 
     name: ClassVar[str]
     asks_teacher: ClassVar[bool] = False
+    writes: ClassVar[Mapping[str, str]] = {}
 
     def refuses(self, task: Task) -> str | None:
         """Why it cannot run on `task`, in a sentence; None if it can."""

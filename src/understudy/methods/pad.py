@@ -13,7 +13,7 @@ original: programs run in a sandbox; values are compared by value, not rounded t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from understudy.formats import Program
 from understudy.formats.program import ran, strip
@@ -27,6 +27,7 @@ class Pad(Method):
     """PaD: the student writes a program, the interpreter answers; faulty teacher programs are thrown out by running them."""
 
     name = "pad"
+    writes: ClassVar[Mapping[str, str]] = {"student": "program"}
     keep: Keep = "right"
     """Which of the teacher's programs to learn from."""
     docstrings: Literal["drop", "keep"] = "drop"

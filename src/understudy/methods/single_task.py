@@ -10,6 +10,7 @@ At test time the student writes its reasoning first, so an answer costs as many 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from understudy.formats import Cot
 from understudy.methods.method import Keep, Method, Role, Source, predict
@@ -22,6 +23,7 @@ class SingleTask(Method):
     """Single-task CoT: the student writes the rationale and then the answer, in one text."""
 
     name = "single-task"
+    writes: ClassVar[Mapping[str, str]] = {"student": "cot"}
     keep: Keep = "right"
     """Which of the teacher's rationales to learn from."""
 

@@ -16,7 +16,7 @@ original trains on a blank); an expression is read by a whitelist, never `eval`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ class StepByStep(Method):
     """Distilling Step-by-Step: label and rationale are two tasks of one student; only the label is asked for at test time."""
 
     name = "step-by-step"
+    writes: ClassVar[Mapping[str, str]] = {"student": "label"}
     rationale_weight: float = Field(1.0, ge=0)
     """The lambda of L_label + lambda * L_rationale."""
     alpha: float | None = Field(None, gt=0, le=1)

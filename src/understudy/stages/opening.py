@@ -15,7 +15,7 @@ from understudy.progress import Progress, Silent
 from understudy.rundir import RunDir, read_json
 from understudy.stages.run import Run
 from understudy.tasks import TASKS, Task
-from understudy.teachers import TEACHERS
+from understudy.teachers import TEACHERS, Teacher
 
 
 def open_run(
@@ -54,20 +54,21 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
     problems += found
     teacher, found = TEACHERS.make(_part(table, "teacher", default="none"), folders)
     problems += found
-    if task and method:
-        problems += _misfit(task, method)
+    if task and method and teacher:
+        problems += _misfit(task, method, teacher, out)
     if problems or not (config and task and method and teacher):
         raise ConfigError(problems, place)
     return Run(config, task, method, teacher, RunDir(out), folder, progress or Silent())
 
 
-def _misfit(task: Task, method: Method) -> list[str]:
-    """Why the method cannot run on the task; a task may have to look into its files to know."""
+def _misfit(task: Task, method: Method, teacher: Teacher, out: Path) -> list[str]:
+    """Why these parts cannot run together; a task may have to look into its files to know."""
     try:
-        reason = method.refuses(task)
+        of_task, of_method = method.refuses(task), teacher.refuses(task, method, out)
     except DataError as error:
         return [str(error)]
-    return [f"method {method.name!r} does not fit task {task.name!r}: {reason}"] if reason else []
+    found = [f"method {method.name!r} does not fit task {task.name!r}: {of_task}"] if of_task else []
+    return found + ([f"teacher {teacher.name!r} does not fit method {method.name!r}: {of_method}"] if of_method else [])
 
 
 def _part(table: dict[str, Any], key: str, default: str = "") -> Part:

@@ -67,7 +67,7 @@ class TeacherWriter(Writer):
         return self.run.teacher.open(self.run.task, self.run.config.generate.concurrency, account)
 
     def prompt(self, question: Question) -> str:
-        return self.source.format.prompt(self.run.task, question, self._shown)
+        return self.run.teacher.prompt(self.run.task, question, self.source.format, self._shown)
 
 
 class StudentWriter(Writer):

@@ -60,5 +60,5 @@ def require_torch() -> None:
         import transformers  # noqa: F401
     except ImportError as error:
         raise PrerequisiteError(
-            f"students need {error.name or 'torch'}, which is not installed:  pip install 'understudy[train]'"
+            f"a model needs {error.name or 'torch'}, which is not installed:  pip install 'understudy[train]'"
         ) from None

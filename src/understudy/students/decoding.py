@@ -109,7 +109,7 @@ def pick(logits: Tensor, samplings: Sequence[Sampling], uniforms: Sequence[float
 
 
 def _draw(logits: Tensor, sampling: Sampling, uniform: float) -> int:
-    probabilities = torch.softmax(logits.double().cpu() / sampling.temperature, dim=-1)
+    probabilities = torch.softmax(logits.cpu().double() / sampling.temperature, dim=-1)
     if sampling.top_p >= 1:
         return _at(probabilities, uniform)
     ordered, tokens = torch.sort(probabilities, descending=True, stable=True)

@@ -12,7 +12,7 @@ the encoder can end it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from understudy.errors import StudentError
@@ -33,6 +33,8 @@ class Encoding(Record):
         separator: stands between prompt and target of a decoder-only student without chat template.
         chat: the prompt is a user's turn of the tokenizer's chat template.
         max_prompt_tokens, max_target_tokens: the limits it was trained with; the end token counts to the target.
+        system: the message before the user's turn; "" for none.
+        chat_options: further variables of the chat template.
     """
 
     architecture: Architecture
@@ -40,6 +42,8 @@ class Encoding(Record):
     chat: bool = False
     max_prompt_tokens: int = 512
     max_target_tokens: int = 512
+    system: str = ""
+    chat_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Encoded(NamedTuple):
@@ -63,13 +67,21 @@ class Encoder:
     def prompt(self, text: str) -> list[int]:
         """The ids that stand before the target, or that the encoder reads."""
         if self.encoding.chat:
-            turn = [{"role": "user", "content": text}]
-            shown = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-            return list(self.tokenizer.encode(str(shown), add_special_tokens=False))
+            # the template writes the tokenizer's first token itself, so that it must not be added again
+            return list(self.tokenizer.encode(self.chat(text), add_special_tokens=False))
         if self.encoding.architecture == "encoder-decoder":
             return list(self.tokenizer.encode(text))
         ids = list(self.tokenizer.encode(text + self.encoding.separator))
         return ids[:-1] if ids and ids[-1] == self.end else ids
+
+    def chat(self, text: str) -> str:
+        """A prompt as the chat template shows it, up to where the answer begins."""
+        system = self.encoding.system
+        turns = [{"role": "system", "content": system}] if system else []
+        turns.append({"role": "user", "content": text})
+        options = dict(self.encoding.chat_options)
+        shown = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **options)
+        return str(shown)
 
     def begin(self, text: str) -> list[int]:
         """The ids of the beginning of a target, without an end token."""
@@ -122,7 +134,7 @@ def _special(token: Any) -> int:
 
 def positions_of(model: PreTrainedModel) -> int | None:
     """The longest sequence a model can take, in tokens; None for relative positions, which have no limit."""
-    config = model.config
+    config = model.config.get_text_config(decoder=True)  # a model that also sees has its text's part inside
     if hasattr(config, "relative_attention_num_buckets"):
         return None
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):

@@ -52,13 +52,17 @@ class Loaded:
         return Encoder(self.tokenizer, self.encoding, positions_of(self.model))
 
 
-def load(spec: str, *, texts: Iterable[str] = (), seed: int = 0) -> Loaded:
-    """The model that `spec` names, in float32, on the CPU.
+def load(
+    spec: str, *, texts: Iterable[str] = (), seed: int = 0, dtype: str = "float32", revision: str = "main"
+) -> Loaded:
+    """The model that `spec` names, on the CPU.
 
     Args:
         spec: `scratch:NAME`, a folder, or a hub id such as `google/t5-v1_1-small`.
         texts: what the tokenizer of a scratch model is made from; not read otherwise.
         seed: of a scratch model's weights.
+        dtype: number format of the weights; `auto` is as they were saved.
+        revision: of a hub id: a branch, a tag or a commit.
 
     Raises:
         StudentError: there is no such model, or it cannot be trained; says what to do.
@@ -77,7 +81,7 @@ def load(spec: str, *, texts: Iterable[str] = (), seed: int = 0) -> Loaded:
                 f"{spec!r} is no folder. Give a model folder, a hub id like `owner/name`, or scratch:NAME"
             )
         place = str(folder) if folder.is_dir() else spec
-        config, tokenizer, model = _pretrained(place, local=folder.is_dir())
+        config, tokenizer, model = _pretrained(place, folder.is_dir(), dtype, revision)
     _check_tokens(place, tokenizer, model)
     found = _read_encoding(folder / ENCODING_FILE) if folder.is_dir() else None
     chat = bool(getattr(tokenizer, "chat_template", None)) and not config.is_encoder_decoder
@@ -111,18 +115,19 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _pretrained(place: str, local: bool) -> tuple[Any, Any, Any]:
+def _pretrained(place: str, local: bool, dtype: str, revision: str) -> tuple[Any, Any, Any]:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoTokenizer
 
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local, "revision": revision}
+    number = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
         config = AutoConfig.from_pretrained(place, **options)
         auto = _auto_class(place, config)
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model, info = auto.from_pretrained(
-            place, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+            place, config=config, use_safetensors=True, dtype=number, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError, json.JSONDecodeError) as error:
         reason = " ".join(str(error).split())[:300]

@@ -4,7 +4,7 @@
     [[completion]] = student.complete([Ask("student", "Ann has 12 apples and buys 3. How many?")])
     [[likely, unlikely]] = student.score([Score("student", "Is ice cold?", ("yes", "no"))])
 
-What it answers depends on the ask alone: asks are sorted by length and put into batches of up to 64 only for speed.
+What it answers depends on the ask alone: asks are sorted by length and put into batches only for speed.
 Sampling is seeded by (ask's seed, number of the sample).
 """
 
@@ -29,15 +29,16 @@ from understudy.students.losses import IGNORED
 T = TypeVar("T")
 
 BATCH = 64
-"""Most rows in one forward pass."""
+"""Most rows in one forward pass, if nothing else is said."""
 
 
 class Student:
     """A model that answers for a role: a `Completer` and a `Scorer`."""
 
-    def __init__(self, loaded: loading.Loaded, name: str, device: str | None = None) -> None:
+    def __init__(self, loaded: loading.Loaded, name: str, device: str | None = None, batch_size: int = BATCH) -> None:
         """Use `loaded` under `name`; `load` does both. `device` None is a GPU if there is one."""
         self.name = name
+        self.batch_size = batch_size
         self.encoder = loaded.encoder()
         self.accepts = batches.accepted(loaded.model)
         self.model = loaded.model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))).eval()
@@ -98,7 +99,7 @@ class Student:
         collator = Collator(rows, self.encoder.encoding.architecture, self.encoder.pad, start)
         found = [0.0] * len(rows)
         order = sorted(range(len(rows)), key=lambda n: (rows.length(n), n))
-        for numbers in _chunks(order):
+        for numbers in _chunks(order, self.batch_size):
             batch = {name: tensor.to(self.model.device) for name, tensor in collator(numbers).items()}
             with torch.inference_mode():
                 logits = batches.target_logits(self.model, batch, self.accepts).float()
@@ -173,9 +174,9 @@ class Student:
             alike[len(line.prefix) if self.model.config.is_encoder_decoder else 0].append(line)
         for _, group in sorted(alike.items()):
             group.sort(key=lambda line: len(line.prompt) + len(line.prefix))
-            yield from _chunks(group)
+            yield from _chunks(group, self.batch_size)
 
 
-def _chunks(items: list[T]) -> Iterator[list[T]]:
-    for i in range(0, len(items), BATCH):
-        yield items[i : i + BATCH]
+def _chunks(items: list[T], size: int) -> Iterator[list[T]]:
+    for i in range(0, len(items), size):
+        yield items[i : i + size]

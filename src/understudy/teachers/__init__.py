@@ -13,10 +13,12 @@ from understudy.teachers.teacher import Teacher
 TEACHERS: Registry[Teacher] = Registry(
     "teacher",
     {
+        "local": "understudy.teachers.local:LocalTeacher",
         "none": "understudy.teachers.teacher:NoTeacher",
         "openai": "understudy.teachers.openai:OpenAITeacher",
         "recorded": "understudy.teachers.recorded:RecordedTeacher",
         "scripted": "understudy.teachers.scripted:ScriptedTeacher",
+        "student": "understudy.teachers.student:StudentTeacher",
     },
 )
 

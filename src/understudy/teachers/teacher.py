@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, ValidationInfo
 
 from understudy.config import Settings
 from understudy.errors import TeacherError
+from understudy.formats import Format
+from understudy.methods import Method
 from understudy.procedures import AsyncCompleter, Completer
+from understudy.records import Question, Rationale
 from understudy.tasks.task import Task
 from understudy.teachers.account import Account
 from understudy.teachers.prices import Price
+
+
+def _find_folder(name: str, info: ValidationInfo) -> str:
+    """The first folder of that name: beside the configuration, then where the command is given; else the name itself."""
+    folders: Sequence[Path] = (info.context or {}).get("folders", ())
+    found = (folder / Path(name).expanduser() for folder in [*folders, Path()])
+    return next((str(path) for path in found if name and path.is_dir()), name)
+
+
+FoundFolder = Annotated[str, AfterValidator(_find_folder)]
+"""A name that may be a folder's: a model, a run."""
 
 
 class Teacher(Settings, ABC):
@@ -49,6 +67,16 @@ class Teacher(Settings, ABC):
     def price_source(self) -> str:
         """Where the price comes from, in words."""
         return ""
+
+    def refuses(self, task: Task, method: Method, out: Path) -> str | None:
+        """Why it cannot teach by `method` in the run whose directory is `out`, in a sentence; None if it can."""
+        return None
+
+    def prompt(
+        self, task: Task, question: Question, format: Format, shown: Sequence[tuple[Question, Rationale]]
+    ) -> str:
+        """What it is asked to write a rationale of `question` in `format`; `shown` are worked examples."""
+        return format.prompt(task, question, shown)
 
     def note(self) -> str:
         """What every report of a run with this teacher must say; "" if nothing."""
