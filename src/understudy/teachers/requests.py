@@ -244,7 +244,7 @@ class Requests:
         return random.uniform(longest / 2, longest)
 
     async def _attempt(self, content: bytes, read: Callable[[Any], T]) -> T | Refused | _Again:
-        from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError
+        from pyreqwest.exceptions import PyreqwestError
 
         request = self._client.post(self._url).header("Content-Type", "application/json").body_bytes(content)
         try:
@@ -252,8 +252,7 @@ class Requests:
             data = bytes(await response.bytes())
         except PyreqwestError as error:
             reason = self._safe(f"{type(error).__name__}: {_cause(error)}")
-            unreachable = isinstance(error, ConnectError | ConnectTimeoutError)
-            return _Again(reason, unreachable=unreachable, overwhelmed="Timeout" in type(error).__name__)
+            return _Again(reason, unreachable=_never_sent(error), overwhelmed="Timeout" in type(error).__name__)
         self._reached = True
         self._heed(response)
         if response.status != 200:
@@ -295,9 +294,18 @@ class Requests:
         return " ".join((text.replace(self._key, "***") if self._key else text).split())[:_CUT]
 
 
+def _never_sent(error: Exception) -> bool:
+    """Whether there was no connection. A ConnectError does not say so: a connection cut after the request is one, too."""
+    return any(cause.get("message") == "client error (Connect)" for cause in _causes(error))
+
+
+def _causes(error: Exception) -> list[dict[str, str]]:
+    return (getattr(error, "details", None) or {}).get("causes") or []
+
+
 def _cause(error: Exception) -> str:
     """What pyreqwest says, with the innermost cause, which is the one that explains."""
-    causes = (getattr(error, "details", None) or {}).get("causes") or []
+    causes = _causes(error)
     last = causes[-1].get("message", "") if causes else ""
     message = str(getattr(error, "message", error))
     return f"{message} ({last})" if last and last not in message else message
