@@ -138,8 +138,31 @@ def test_a_faulty_program_has_its_fault(text: str, expected: str) -> None:
     assert slug(Program(), text) == expected
 
 
-def test_a_program_cut_by_the_token_limit_is_truncated_not_a_syntax_error() -> None:
-    assert slug(Program(), "def solution():\n    pens = (12 +", "length") == "truncated"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def solution():\n    pens = (12 +", "truncated"),
+        ("def solution():\n    pens = 12", "truncated"),  # it returns None
+        ("def solution():\n    pens = 12\n", "truncated"),
+        ("```python\ndef solution():\n    pens = 12", "truncated"),
+        ("def helper():\n    return 3", "truncated"),
+        ("pens = 12", "truncated"),
+        ("def solution():\n    pens = 12\n    return [pens]", "not_an_answer"),
+        ("def solution():\n    return 1 / 0", "run_error"),
+        ("def solution():\n    return None\n\nThis program returns", "not_an_answer"),  # the cut came after its end
+        ("```\ndef solution():\n    return 12 +\n```\nThis program", "syntax_error"),
+        ("def solution():\n    pens = 12\n\nQ: Tom has 3", "not_an_answer"),
+    ],
+)
+def test_a_program_cut_by_the_token_limit_is_truncated_and_one_cut_after_its_end_is_not(
+    text: str, expected: str
+) -> None:
+    assert slug(Program(), text, "length") == expected
+    assert slug(Program(), text, "stop") != "truncated"
+
+
+def test_a_program_that_is_whole_when_the_token_limit_comes_is_read() -> None:
+    assert read(Program(), PROGRAM, "length") == Rationale(PROGRAM, "17", {"value": "17"})
 
 
 def test_an_integral_float_is_the_integer() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import understudy
 from understudy import jsonl
+from understudy.answers import Number
 from understudy.rundir import read_json
 from understudy.stages.run import Run
 
@@ -21,7 +22,12 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pydantic", "pydantic-monty")
 def begin(run: Run) -> None:
     """Write the manifest, keeping what earlier walks noted of their steps."""
     before = read_json(run.dir.manifest) or {}
-    said = [*run.task.notes(), run.teacher.note() if uses_teacher(run) else "", run.sandbox().note]
+    said = [
+        *run.task.notes(),
+        run.teacher.note() if uses_teacher(run) else "",
+        run.sandbox().note,
+        run.config.grade.note if isinstance(run.task.answer_kind, Number) else "",
+    ]
     found: dict[str, Any] = {
         "understudy": understudy.__version__,
         "config": run.config.model_dump(mode="json"),

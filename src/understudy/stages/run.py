@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
+from understudy.answers import Number
 from understudy.config import Config
 from understudy.methods import Method, Role, Source
 from understudy.progress import Progress, Silent
@@ -61,6 +63,19 @@ class Run:
 
     def role(self, name: str) -> Role:
         return next(role for role in self.method.roles() if role.name == name)
+
+    def grade(self, answer: str, question: Question) -> bool:
+        """Whether `answer` is right: the task's word, unless the configuration grades numbers in another way.
+
+        Raises:
+            ValueError: the question has no gold answer.
+        """
+        kind, gold, settings = self.task.answer_kind, question.answer, self.config.grade
+        if gold is None or not isinstance(kind, Number) or not settings.note:
+            return self.task.grade(answer, question)
+        if settings.numbers == "rounded-as-pad":
+            return kind.rounds_to(answer, gold)
+        return self.task.grade(answer, question) or kind.same(answer, gold, Fraction(str(settings.tolerance)))
 
     @property
     def test_splits(self) -> Sequence[str]:
