@@ -39,6 +39,8 @@ This is strict on purpose: a gold answer that its data set rounded, 3.333 for 10
 """
 MAX_NOTATION = 100
 """Longest number, in characters; a longer one is no answer."""
+MAX_SIDES = 20
+"""Most sides of an equation, `a = b = c`; one with more is no answer."""
 
 _PLAIN_NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,30}+(?![0-9])|[0-9]++)(?:\.[0-9]++)?(?!\.?[0-9])|\.[0-9]++"
 _NUMBER = re.compile(
@@ -132,7 +134,10 @@ class Expression(Number):
 
         In `x = 12 + 5` and `12 + 5 = 17` it is the longest part, if all parts that can be read have the same value.
         """
-        parts = [part for part in map(_expression, _CLAIM.sub("", text).split("=")) if part is not None]
+        sides = _CLAIM.sub("", text).split("=")
+        if len(sides) > MAX_SIDES:
+            return None
+        parts = [part for part in map(_expression, sides) if part is not None]
         if not parts:
             return None if _OPERATION.search(text) else super().read(text, choices)
         agreed = all(_same_value(_value(parts[0]), _value(part)) for part in parts)

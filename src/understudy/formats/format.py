@@ -18,7 +18,7 @@ from understudy.tasks.task import Task
 Reading: TypeAlias = Procedure[Rationale | Fault]
 
 _REFUSAL = re.compile(
-    r"\bas an ai\b|\bi(?:'m| am) sorry\b|^\s*sorry\b|\bi (?:cannot|can't|can not|am unable to|'m unable to)\b"
+    r"\bas an ai\b|\bi(?:'m| am) sorry\b|^[^\S\n]*sorry\b|\bi (?:cannot|can't|can not|am unable to|'m unable to)\b"
     r"|\bcannot (?:be solved|provide)\b",
     re.IGNORECASE | re.MULTILINE,
 )
