@@ -37,18 +37,20 @@ _FILES = (
 )  # fmt: skip
 _ROWS = 300
 _SPLICED = (
-    "The answer is ", "The answer is The answer is", "So the answer is", "Answer:", "\nQ:", "\nQuestion:", "Premise:", " ** ",
-    "####", "(a)", "(z)", "(b) the sea", "the sea", "neutral", "not", "yes", "no", "True", "```", "```python\n", "\n```\n", "=",
-    "((((((((", "))))))))", "(" * 300, "()" * 50, "[" * 300, "{", "1" * 50, "9" * 400, "1e99", "1e-99", "1e999", "NaN",
-    "-", "−", "–", "--", "+", "*", "**", "//", "/0", "1/0", "1/3", "25%", "%", "percent", "$", "\\$", "€", ",", "1,000,000", "1,00",
-    ".", "..", ".5", "5.", "0x1F", "\\frac{1}{2}", "\\frac{1}{0}", "\\boxed{", "million", "minus ", "٣", "½", "²", "Ⅳ", "１２", "é",
-    "e\u0301", "\u200b", "\u202e", "\u2028", "\ufeff", "\ud800", "\udfff", "\U0001f600", "\x00", "\x1b[31m", "\r", "\r\n", "\x0b",
-    "\t", "\n", "\n\n", " " * 300, "\n" * 300, "\"", "'", "“", "*", "_", "def solution():\n", "return ", "    ", "\\", "as an AI", "sorry",
-    "answer:" * 50, "the " * 50, "**Answer: ", "1=" * 50, "1+1=2", "None", "<<1+1=2>>", "<script>", "{0}", "%s",
+    "The answer is ", "The answer is The answer is", "So the answer is", "Answer:", "\nQ:", "\nQuestion:", "Premise:",
+    " ** ", "####", "(a)", "(z)", "(b) the sea", "the sea", "neutral", "not", "yes", "no", "True", "```",
+    "```python\n", "\n```\n", "=", "((((((((", "))))))))", "(" * 300, "()" * 50, "[" * 300, "{", "1" * 50, "9" * 400,
+    "1e99", "1e-99", "1e999", "NaN", "-", "−", "–", "--", "+", "*", "**", "//", "/0", "1/0", "1/3", "25%", "%",
+    "percent", "$", "\\$", "€", ",", "1,000,000", "1,00", ".", "..", ".5", "5.", "0x1F", "\\frac{1}{2}",
+    "\\frac{1}{0}", "\\boxed{", "million", "minus ", "٣", "½", "²", "Ⅳ", "１２", "é", "e\u0301", "\u200b", "\u202e",
+    "\u2028", "\ufeff", "\ud800", "\udfff", "\U0001f600", "\x00", "\x1b[31m", "\r", "\r\n", "\x0b", "\t", "\n",
+    "\n\n", " " * 300, "\n" * 300, "\"", "'", "“", "*", "_", "def solution():\n", "return ", "    ", "\\", "as an AI",
+    "sorry", "answer:" * 50, "the " * 50, "**Answer: ", "1=" * 50, "1+1=2", "None", "<<1+1=2>>", "<script>", "{0}",
+    "%s",
 )  # fmt: skip
 _OUTCOMES = (
     Outcome("ok", 17), Outcome("ok", 1e308), Outcome("ok", None), Outcome("ok", [1]), Outcome("ok", True), Outcome("timeout"),
-    Outcome("ok", -(10**4000)), Outcome("ok", float("nan")), Outcome("error", error="NameError: x"), Outcome("error", error=""),
+    Outcome("ok", -(10**4000)), Outcome("ok", float("nan")), Outcome("error", error="NameError: x"), Outcome("error"),
 )  # fmt: skip
 
 

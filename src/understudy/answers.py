@@ -145,7 +145,7 @@ class Expression(Number):
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
         for run in reversed(_EXPRESSION_RUN.findall(_CURRENCY.sub("", text))):
-            found = _expression(run)
+            found = _expression(run) or (super().read(run) if run.endswith(("%", "cent")) else None)
             if found is not None:
                 return found
         return super().find(text, choices)
@@ -308,7 +308,7 @@ def _same_value(a: Fraction | None, b: Fraction | None, tolerance: Fraction = AB
 _TOKEN = re.compile(rf"{_PLAIN_NUMBER}|\*\*|//|[-+*/%()]")
 _OPERATION = re.compile(r"[+*/×÷()]|\s[-−]\s")
 _CURRENCY = re.compile(r"\\?[$€£¥₹]")
-_EXPRESSION_RUN = re.compile(rf"(?:(?<![\w.])(?:{_PLAIN_NUMBER})(?!\w)|\*\*|//|[-+*/()×÷−]|\s)++")
+_EXPRESSION_RUN = re.compile(rf"(?:(?<![\w.])(?:{_PLAIN_NUMBER})(?!\w)|\*\*|//|[-+*/()×÷−]|\s)++(?:%|per\s?cent\b)?")
 
 
 def _expression(text: str) -> str | None:

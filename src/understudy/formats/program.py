@@ -61,7 +61,7 @@ class Program(Format):
         cut = completion.finish == "length" and completion.text.rstrip().endswith(program)
         if outcome.status != "ok":
             return _fault(outcome, cut)
-        answer = task.answer_kind.from_value(outcome.value)
+        answer = task.answer_kind.from_value(outcome.value, question.choices)
         shown = repr(outcome.value)[:200]
         if answer is None:
             unfinished = cut and outcome.value is None
