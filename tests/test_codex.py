@@ -16,13 +16,18 @@ import pytest
 from understudy.answers import KINDS
 from understudy.formats import Program
 from understudy.formats.program import ran
+from understudy.pipeline import walk
 from understudy.procedures import Driver
 from understudy.records import Completion, Fault, Question, Rationale
+from understudy.report.page import write_report
+from understudy.report.view import read_run
 from understudy.sandbox import Sandbox
+from understudy.stages.opening import open_run
 from understudy.tasks import Task
 from understudy.tasks.local import Local
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 CODEX, PAD = DATA / "pot_programs", DATA / "pad_gsm8k" / "sample.jsonl"
 pytestmark = [
     pytest.mark.slow,
@@ -98,3 +103,19 @@ def test_the_programs_of_pad_are_right_as_often_as_their_stage_of_filtering_says
         "test-raw": {"right": 6, "wrong": 2},
     }
     assert 100 * results["train-raw"]["right"] / 45 == pytest.approx(76, abs=2)
+
+
+def test_the_recipe_of_faults_ends_in_a_page_with_examples_of_every_fault(tmp_path: Path) -> None:
+    run = open_run(RECIPES / "pot-faults.toml", [f"data={DATA}"], tmp_path / "run")
+    walk(run, until="filter")
+    write_report([run.dir.root], tmp_path / "report.html")
+    [source] = read_run(run.dir.root).sources
+    faults = {fault.slug: (fault.count, len(fault.samples)) for fault in source.faults}
+    assert set(faults) == {
+        "wrong_answer", "not_an_answer", "name_error", "syntax_error", "run_error", "no_answer", "timeout"
+    }  # fmt: skip
+    assert source.funnel["kept"] + sum(count for count, _ in faults.values()) == source.funnel["asked"] == 1317
+    assert all(shown == min(count, 3) for count, shown in faults.values())
+    page = (tmp_path / "report.html").read_text()
+    assert all(slug in page for slug in faults)
+    assert not run.dir.student("student").exists()
