@@ -31,8 +31,9 @@ bench: $(SETUP)  ## every benchmark, each in under a minute
 long: $(SETUP) $(RAY)  ## the tests that are too long for every change
 	$(BIN)/python -m pytest -m long
 
-fuzz: $(SETUP)  ## 100,000 mutated programs through the sandbox, several minutes
+fuzz: $(SETUP)  ## 100,000 mutated programs through the sandbox, 100,000 mutated outputs through the readers: many minutes
 	$(BIN)/python tests/fuzz.py --count 100000
+	$(BIN)/python tests/fuzz_outputs.py --count 100000
 
 picture: $(SETUP)  ## the README's picture, from the runs of the demo
 	$(BIN)/python scripts/picture.py runs/demo

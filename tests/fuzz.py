@@ -36,8 +36,8 @@ _SPLICED = (
 _OPERATORS, _NUMBERS = ("+", "-", "*", "/", "%"), ("0", "1", "7", "100", "99999999999999999999", "3")
 
 
-def mutants(seeds: Sequence[str], count: int, seed: int) -> Iterator[str]:
-    """`count` programs made from `seeds`: tokens dropped, doubled, swapped, replaced, lines moved, code spliced in."""
+def mutants(seeds: Sequence[str], count: int, seed: int, spliced: Sequence[str] = _SPLICED) -> Iterator[str]:
+    """`count` texts made from `seeds`: tokens dropped, doubled, replaced, parts of other texts and of `spliced` put in."""
     dice = random.Random(seed)
     for _ in range(count):
         tokens = _TOKEN.findall(dice.choice(seeds))
@@ -49,9 +49,9 @@ def mutants(seeds: Sequence[str], count: int, seed: int) -> Iterator[str]:
             elif way == 1:
                 tokens[at:at] = tokens[at : at + dice.choice((1, 3, 10))] * dice.choice((1, 2, 50))
             elif way == 2:
-                tokens.insert(at, dice.choice(_SPLICED))
+                tokens.insert(at, dice.choice(spliced))
             elif way == 3 and at < len(tokens):
-                tokens[at] = dice.choice(_SPLICED)
+                tokens[at] = dice.choice(spliced)
             elif way == 4 and tokens:
                 tokens.insert(at, dice.choice(tokens))
             elif way == 5:

@@ -139,6 +139,11 @@ def test_an_expression_of_another_value_is_not_the_same(other: str) -> None:
     assert not EXPRESSION.same("( 12 + 5 ) * 3", other)
 
 
+@pytest.mark.parametrize("text", ["It is 25%", "25 % of 3 + 4? So 25 %.", "12 + 5 is 17, but 25 percent"])
+def test_a_percentage_at_the_end_is_no_number_of_its_own(text: str) -> None:
+    assert EXPRESSION.find(text) == "25%"
+
+
 def test_the_last_expression_of_a_chain_of_thought_is_found() -> None:
     assert EXPRESSION.find("So 10 * 45 seeds. 10 * 45 is 450. The answer is (10 * 44).") == "10 * 44"
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles import Sums
+from understudy.answers import KINDS, AnswerKind
 from understudy.formats import FORMATS, Cot, Format, Label, Program, Socratic
 from understudy.formats.program import find_program, strip
 from understudy.formats.socratic import steps
@@ -66,6 +67,68 @@ def test_the_lenient_answer_stands_beside_where_the_strict_reader_finds_none(
     assert found.answer == (None if lenient else "17" if "17" in text else None)
 
 
+class OfKind(Sums):
+    """Answers of any kind."""
+
+    kind: str = "number"
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        return KINDS[self.kind]
+
+
+READERS = {
+    "label": (Label(), "{}"),
+    "cot": (Cot(), "So. The answer is {}."),
+    "cot-published": (Cot("published"), "So. The answer is ({})."),
+    "socratic": (Socratic(), "How many? ** So many.\nThe answer is {}."),
+    "program": (Program(), "def solution():\n    return {}"),
+    "program-text": (Program(), "def solution():\n    return '{}'"),
+    "lenient": (Cot(), "So it is {}"),
+}
+WORDS = ("label", "cot", "socratic", "program-text", "lenient")
+NUMBERS = {"number": tuple(READERS), "expression": tuple(READERS)}
+TWINS = [
+    (kind, reader, "25", said, is_right)
+    for kind, readers in NUMBERS.items()
+    for reader in readers
+    for said, is_right in [("25", True), ("25.0", True), ("125", False), ("2.5", False), ("-25", False), ("25%", False)]
+    if not (said == "25%" and reader == "program")  # no Python
+]
+TWINS += [
+    (kind, reader, gold, said, is_right)
+    for kind, gold, sayings in [
+        ("choice", "the sea", {"the sea": True, "The Sea": True, "(b)": True, "(a)": False, "the sea floor": False}),
+        ("choice", "the sea floor", {"(c) the sea floor": True, "the sea": False, "(b)": False}),
+        ("label", "entailment", {"entailment": True, "Entailment": True, "not_entailment": False, "neutral": False}),
+        ("yes_no", "no", {"no": True, "No": True, "yes": False, "nothing": False, "know": False}),
+    ]
+    for reader in WORDS
+    for said, is_right in sayings.items()
+]
+TWINS += [
+    ("text", reader, "n k", said, is_right)
+    for reader in ("label", "cot", "socratic", "program-text")
+    for said, is_right in {"n k": True, "N  K": True, "nk": False, "n k l": False, "k n": False}.items()
+]
+CHOICES = {"choice": ("the forest", "the sea", "the sea floor"), "label": ("entailment", "neutral", "not_entailment")}
+
+
+def test_every_reader_tells_a_right_answer_from_its_wrong_twins() -> None:
+    asked = [
+        (OfKind(kind=kind), Question("q", "?", gold, CHOICES.get(kind, ())), *READERS[reader], said)
+        for kind, reader, gold, said, _ in TWINS
+    ]
+    with Sandbox(timeout_s=1.0) as sandbox:
+        found = Driver({}, sandbox.run).run(
+            ("q", format.read(task, question, Completion(text.format(said))))
+            for task, question, format, text, said in asked
+        )
+    for twin, (task, question, *_), one in zip(TWINS, asked, found, strict=True):
+        shown = one.answer or one.evidence.get("lenient") if isinstance(one, Rationale) else None
+        assert (shown is not None and task.grade(shown, question)) == twin[-1], (twin, one)
+
+
 @pytest.mark.parametrize(
     ("text", "answer"), [("17", "17"), (" 17.\n", "17"), ("17\n\nQ: another\nA: 4", "17"), ("17 pens", "17")]
 )
@@ -84,6 +147,7 @@ def test_a_label_is_read(text: str, answer: str) -> None:
         ("", "refused", "refusal"),
         ("Sorry, as an AI language model, I cannot do that.", "stop", "refusal"),
         ("I'm sorry, but I can't help.", "stop", "refusal"),
+        ("Well.\n\n \t Sorry, no idea.", "stop", "refusal"),
     ],
 )
 def test_what_no_format_can_read_has_a_fault(format: Format, text: str, finish: str, expected: str) -> None:
@@ -138,8 +202,31 @@ def test_a_faulty_program_has_its_fault(text: str, expected: str) -> None:
     assert slug(Program(), text) == expected
 
 
-def test_a_program_cut_by_the_token_limit_is_truncated_not_a_syntax_error() -> None:
-    assert slug(Program(), "def solution():\n    pens = (12 +", "length") == "truncated"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def solution():\n    pens = (12 +", "truncated"),
+        ("def solution():\n    pens = 12", "truncated"),  # it returns None
+        ("def solution():\n    pens = 12\n", "truncated"),
+        ("```python\ndef solution():\n    pens = 12", "truncated"),
+        ("def helper():\n    return 3", "truncated"),
+        ("pens = 12", "truncated"),
+        ("def solution():\n    pens = 12\n    return [pens]", "not_an_answer"),
+        ("def solution():\n    return 1 / 0", "run_error"),
+        ("def solution():\n    return None\n\nThis program returns", "not_an_answer"),  # the cut came after its end
+        ("```\ndef solution():\n    return 12 +\n```\nThis program", "syntax_error"),
+        ("def solution():\n    pens = 12\n\nQ: Tom has 3", "not_an_answer"),
+    ],
+)
+def test_a_program_cut_by_the_token_limit_is_truncated_and_one_cut_after_its_end_is_not(
+    text: str, expected: str
+) -> None:
+    assert slug(Program(), text, "length") == expected
+    assert slug(Program(), text, "stop") != "truncated"
+
+
+def test_a_program_that_is_whole_when_the_token_limit_comes_is_read() -> None:
+    assert read(Program(), PROGRAM, "length") == Rationale(PROGRAM, "17", {"value": "17"})
 
 
 def test_an_integral_float_is_the_integer() -> None:

@@ -140,6 +140,7 @@ def redone(run: Run) -> set[str]:
         ({"evaluate": {"batch_size": 3}}, {"evaluate", "report"}),
         ({"train": {"steps": 7}}, {"train-student", "report"}),
         ({"filter": {"keep": "all"}}, {"filter-rationale", "report"}),
+        ({"grade": {"tolerance": 0.01}}, {"filter-rationale", "evaluate", "report"}),
         ({"generate": {"concurrency": 3}}, {"report"}),
         ({"generate": {"temperature": 0.1}}, {"generate-rationale", "report"}),
     ],
@@ -249,6 +250,16 @@ def test_what_is_kept_is_the_sources_word(tmp_path: Path, keep: Any, samples: li
     run = run_of(tmp_path, SingleTask(keep=keep), teacher, Sums(train=1), generate=Generate(samples=4))
     walk(run, until="filter")
     assert [row["sample"] for row in rows(run.dir.rationales("rationale"))] == samples
+
+
+def test_a_label_without_an_answer_is_nothing_to_learn_from_whatever_is_kept(tmp_path: Path) -> None:
+    replies = ["1", "It is 1 or 2."]  # in the second, only the lenient reader finds an answer
+    teacher = Told.by(lambda ask, sample: replies[sample])
+    config = {"generate": Generate(samples=2), "filter": Filter(keep="all")}
+    run = run_of(tmp_path, TwoRoles(), teacher, Sums(train=1), **config)
+    walk(run, until="filter")
+    assert [row["answer"] for row in rows(run.dir.rationales("steps"))] == ["1"]
+    assert [row["slug"] for row in rows(run.dir.rejected("steps"))] == ["no_answer"]
 
 
 def test_the_configuration_may_overrule_what_is_kept(tmp_path: Path) -> None:

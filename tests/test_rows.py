@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from invented import make_run
+from understudy import jsonl
 from understudy.report.rows import amount, duration, percent, table, text_table, verdict
 
 
@@ -117,6 +118,33 @@ def test_the_verdict_does_not_compare_tasks_or_splits() -> None:
 
 def test_the_verdict_on_a_run_without_numbers_claims_none() -> None:
     assert "not evaluated yet" in verdict([{**BASE, "accuracy": None}])
+
+
+LENIENT: dict[str, Any] = {**BASE, "lenient_accuracy": 0.925}
+
+
+def test_the_lenient_accuracy_is_a_column_where_it_differs() -> None:
+    head, _, first, second = text_table([LENIENT, {**LENIENT, "run": "s", "lenient_accuracy": 0.9}]).splitlines()
+    assert head.split() == ["run", "method", "split", "accuracy", "95", "%", "lenient", "n"]
+    assert first.split()[-3:] == ["92.5", "%", "100"]
+    assert second.split()[-2:] == ["–", "100"]
+
+
+@pytest.mark.parametrize("lenient", [0.9, None])
+def test_there_is_no_lenient_column_where_it_never_differs(lenient: float | None) -> None:
+    assert "lenient" not in text_table([{**BASE, "lenient_accuracy": lenient}])
+
+
+def test_the_lenient_accuracy_of_a_run_is_that_of_its_metrics(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "pad")
+    rows = [{**row, "evidence": {"lenient_result": "correct"}} for row in jsonl.read(run / "predictions.jsonl")]
+    jsonl.write(run / "predictions.jsonl", rows)
+    (run / "metrics.json").unlink()
+    [row] = table([run])
+    unread = sum(row["result"] == "no_answer" for row in rows)
+    assert unread > 0
+    assert row["lenient_accuracy"] == pytest.approx(row["accuracy"] + unread / row["n"])
+    assert percent(row["lenient_accuracy"]) in text_table([row])
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,15 @@ from understudy.sandbox.expressions import ExpressionError, evaluate
 
 ABSOLUTE_TOLERANCE = Fraction(1, 10**6)
 RELATIVE_TOLERANCE = Fraction(1, 10**9)
-"""Two numbers are the same within the sum of both tolerances; two whole numbers only if equal."""
+"""Two numbers are the same within the sum of both tolerances; two whole numbers only if equal.
+
+This is strict on purpose: a gold answer that its data set rounded, 3.333 for 10/3, makes 10/3 wrong. The setting
+`grade.tolerance` is a larger absolute tolerance for such data.
+"""
 MAX_NOTATION = 100
 """Longest number, in characters; a longer one is no answer."""
+MAX_SIDES = 20
+"""Most sides of an equation, `a = b = c`; one with more is no answer."""
 
 _PLAIN_NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,30}+(?![0-9])|[0-9]++)(?:\.[0-9]++)?(?!\.?[0-9])|\.[0-9]++"
 _NUMBER = re.compile(
@@ -69,8 +75,8 @@ class AnswerKind(ABC):
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """The notation of the last answer in free text; None if there is none."""
 
-    def same(self, a: str, b: str) -> bool:
-        """Whether two answers are the same, case and blanks aside."""
+    def same(self, a: str, b: str, tolerance: Fraction = ABSOLUTE_TOLERANCE) -> bool:
+        """Whether two answers are the same, case and blanks aside; numbers may differ by the absolute `tolerance`."""
         return _folded(a) == _folded(b)
 
     def from_value(self, value: object, choices: Sequence[str] = ()) -> str | None:
@@ -101,9 +107,14 @@ class Number(AnswerKind):
             continue
         return None if found is None else _notation_of(found)
 
-    def same(self, a: str, b: str) -> bool:
+    def same(self, a: str, b: str, tolerance: Fraction = ABSOLUTE_TOLERANCE) -> bool:
         """Whether two numbers have the same value, within the tolerances."""
-        return _same_value(self._value(a), self._value(b)) or super().same(a, b)
+        return _same_value(self._value(a), self._value(b), tolerance) or super().same(a, b)
+
+    def rounds_to(self, answer: str, gold: str) -> bool:
+        """Whether `answer`, rounded to a whole number, is `gold`, as the code of PaD grades: 5.4 is 5, nothing is 5.5."""
+        value, whole = self._value(answer), self._value(gold)
+        return value is not None and whole is not None and round(value) == whole
 
     def _value(self, text: str) -> Fraction | None:
         notation = self.read(text)
@@ -123,7 +134,10 @@ class Expression(Number):
 
         In `x = 12 + 5` and `12 + 5 = 17` it is the longest part, if all parts that can be read have the same value.
         """
-        parts = [part for part in map(_expression, _CLAIM.sub("", text).split("=")) if part is not None]
+        sides = _CLAIM.sub("", text).split("=")
+        if len(sides) > MAX_SIDES:
+            return None
+        parts = [part for part in map(_expression, sides) if part is not None]
         if not parts:
             return None if _OPERATION.search(text) else super().read(text, choices)
         agreed = all(_same_value(_value(parts[0]), _value(part)) for part in parts)
@@ -131,7 +145,7 @@ class Expression(Number):
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
         for run in reversed(_EXPRESSION_RUN.findall(_CURRENCY.sub("", text))):
-            found = _expression(run)
+            found = _expression(run) or (super().read(run) if run.endswith(("%", "cent")) else None)
             if found is not None:
                 return found
         return super().find(text, choices)
@@ -283,18 +297,18 @@ def _value(notation: str) -> Fraction | None:
         return None
 
 
-def _same_value(a: Fraction | None, b: Fraction | None) -> bool:
+def _same_value(a: Fraction | None, b: Fraction | None, tolerance: Fraction = ABSOLUTE_TOLERANCE) -> bool:
     if a is None or b is None:
         return False
     if a.denominator == b.denominator == 1:
         return a == b
-    return abs(a - b) <= ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * max(abs(a), abs(b))
+    return abs(a - b) <= tolerance + RELATIVE_TOLERANCE * max(abs(a), abs(b))
 
 
 _TOKEN = re.compile(rf"{_PLAIN_NUMBER}|\*\*|//|[-+*/%()]")
 _OPERATION = re.compile(r"[+*/×÷()]|\s[-−]\s")
 _CURRENCY = re.compile(r"\\?[$€£¥₹]")
-_EXPRESSION_RUN = re.compile(rf"(?:(?<![\w.])(?:{_PLAIN_NUMBER})(?!\w)|\*\*|//|[-+*/()×÷−]|\s)++")
+_EXPRESSION_RUN = re.compile(rf"(?:(?<![\w.])(?:{_PLAIN_NUMBER})(?!\w)|\*\*|//|[-+*/()×÷−]|\s)++(?:%|per\s?cent\b)?")
 
 
 def _expression(text: str) -> str | None:

@@ -108,6 +108,36 @@ class Filter(Settings):
     """Whether a training question that is also a test question (case and punctuation aside) is dropped."""
 
 
+_STRICT = 1e-6
+
+
+class Grade(Settings):
+    """Comparing an answer with the gold one: the same for the filter and the evaluation."""
+
+    tolerance: float = Field(_STRICT, ge=_STRICT, lt=0.5)
+    """Numbers this near count as the same (two whole ones only if equal); 0.0005 suits gold answers of three decimals."""
+    numbers: Literal["value", "rounded-as-pad"] = "value"
+    """`rounded-as-pad` repeats PaD's code, to compare with its figures: 5.4 counts as 5, and 2.5 can never be reached."""
+
+    @model_validator(mode="after")
+    def _has_one_rule(self) -> Grade:
+        if self.numbers != "value" and self.tolerance != _STRICT:
+            raise ValueError("rounding to whole numbers knows no tolerance; give tolerance or numbers, not both")
+        return self
+
+    @property
+    def note(self) -> str:
+        """What every report of a run on numbers must say; "" if answers are graded by their value, as is usual."""
+        if self.numbers == "rounded-as-pad":
+            return (
+                "answers were graded as the code of PaD does it, NOT by their value: rounded to a whole number, so that "
+                '5.4 counts as 5 (grade.numbers = "rounded-as-pad")'
+            )
+        if self.tolerance > _STRICT:
+            return f"numbers within {self.tolerance:g} of the gold answer count as right (grade.tolerance)"
+        return ""
+
+
 class Train(Settings):
     """Training one student."""
 
@@ -188,6 +218,7 @@ class Config(Settings):
     """How many tokens this run may use of its teacher, prompts and completions together."""
     generate: Generate = Generate()
     filter: Filter = Filter()
+    grade: Grade = Grade()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     sandbox: SandboxSettings = SandboxSettings()

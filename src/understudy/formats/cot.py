@@ -17,7 +17,6 @@ from understudy.formats.format import Format, Reading, cut_run_on, lenient, unan
 from understudy.records import Completion, Question, Rationale
 from understudy.tasks.task import Task
 
-_BRACKETS = re.compile(r"\(.*\)")
 _LETTER = re.compile(r"\([a-z]\)")
 
 
@@ -49,8 +48,7 @@ class Cot(Format):
             return fault if fault.slug != "no_answer" else Rationale(text, None, lenient(task, question, text))
         claim = rest.strip().split("\n", 1)[0].lstrip(":").strip()
         if self.reader == "published" and task.answer_kind.name == "expression":
-            bracketed = _BRACKETS.search(claim)
-            claim = bracketed[0] if bracketed else ""
+            claim = claim[claim.find("(") : claim.rfind(")") + 1] if "(" in claim else ""
         if self.reader == "published" and task.answer_kind.name == "choice":
             literal = _LETTER.split(claim, maxsplit=1)[-1].strip().removesuffix(".")
             answer = literal if literal in question.choices else None

@@ -17,8 +17,8 @@ from understudy.tasks.task import Task
 
 Reading: TypeAlias = Procedure[Rationale | Fault]
 
-_REFUSAL = re.compile(
-    r"\bas an ai\b|\bi(?:'m| am) sorry\b|^\s*sorry\b|\bi (?:cannot|can't|can not|am unable to|'m unable to)\b"
+REFUSAL = re.compile(
+    r"\bas an ai\b|\bi(?:'m| am) sorry\b|^[^\S\n]*sorry\b|\bi (?:cannot|can't|can not|am unable to|'m unable to)\b"
     r"|\bcannot (?:be solved|provide)\b",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -79,7 +79,7 @@ def unanswered(completion: Completion) -> Fault | None:
 def unreadable(text: str, completion: Completion, otherwise: str) -> Fault:
     """Why no answer stands in `text`: the model refused, was cut, or the fault `otherwise`."""
     shown = " ".join(text.split())[:200]
-    if _REFUSAL.search(text):
+    if REFUSAL.search(text):
         return Fault("refusal", shown)
     return Fault("truncated" if completion.finish == "length" else otherwise, shown)
 

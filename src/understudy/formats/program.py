@@ -58,12 +58,14 @@ class Program(Format):
         if not program:
             return unreadable(text, completion, "no_program")
         [outcome] = yield [Execute(program)]
+        cut = completion.finish == "length" and completion.text.rstrip().endswith(program)
         if outcome.status != "ok":
-            return _fault(outcome, completion)
-        answer = task.answer_kind.from_value(outcome.value)
+            return _fault(outcome, cut)
+        answer = task.answer_kind.from_value(outcome.value, question.choices)
         shown = repr(outcome.value)[:200]
         if answer is None:
-            return Fault("not_an_answer", f"the program returns {shown}")
+            unfinished = cut and outcome.value is None
+            return Fault("truncated" if unfinished else "not_an_answer", f"the program returns {shown}")
         return Rationale(program, answer, {"value": shown})
 
     def write(self, task: Task, rationale: Rationale) -> str:
@@ -120,10 +122,11 @@ def strip(program: str, docstring: bool = False, comments: bool = False) -> str:
     return "\n".join(line for number, line in enumerate(lines) if line.strip() or number not in emptied)
 
 
-def _fault(outcome: Outcome, completion: Completion) -> Fault:
+def _fault(outcome: Outcome, cut: bool) -> Fault:
+    """The fault of a program that has no value; `cut` says that the token limit ended its text."""
     if outcome.status != "error":
         return Fault(outcome.status, outcome.error[:200])
     slug = _ERROR_SLUGS.get(outcome.error.partition(":")[0], "run_error")
-    if slug == "syntax_error" and completion.finish == "length":
+    if cut and slug in ("syntax_error", "no_answer"):
         slug = "truncated"
     return Fault(slug, outcome.error[:200])

@@ -36,7 +36,7 @@ class Source:
         splits: which splits' questions are asked; those the task does not have are passed over.
         samples: completions a question; None leaves it to `generate.samples`.
         keep: `right` (reaches the gold answer), `agreed` (the answer most samples of the question reach; no gold needed),
-            `parsed` (has an answer) or `all` (whatever could be read, as Distilling Step-by-Step did).
+            `parsed` (has an answer) or `all` (whatever reasoning or answer could be read, as Distilling Step-by-Step did).
     """
 
     name: str

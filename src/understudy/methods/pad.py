@@ -6,8 +6,9 @@
     answer    the student writes a program, the interpreter answers
 
 As in the released data the docstring, which repeats the question, is deleted from the targets. What differs from the
-original: programs run in a sandbox; values are compared by value, not rounded to integers (which lets 5.4 pass for
-5); a program that prints is judged by what it returns; equal programs of one question are kept once.
+original: programs run in a sandbox; values are compared by value, not rounded to integers, which lets 5.4 pass for
+5 (`grade.numbers = "rounded-as-pad"` does so, too); a program that prints is judged by what it returns; equal programs
+of one question are kept once.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def _row(
 ) -> jsonl.Row:
     """The row of a draft; an unlabelled question has the teacher's own answer, for the person to check."""
     answer = found.answer if isinstance(found, Rationale) else None
-    agrees = None if answer is None or question.answer is None else run.task.grade(answer, question)
+    agrees = None if answer is None or question.answer is None else run.grade(answer, question)
     fault = found if isinstance(found, Fault) else None
     if is_test:
         fault = Fault("overlap", "the question is also in a test split; delete the line")

@@ -40,6 +40,7 @@ def inputs(run: Run, subject: None = None) -> dict[str, Any]:
         "teacher": run.teacher.identity() if run.method.asks_teacher else None,
         "method": [run.method.name, run.method.model_dump()],
         "evaluate": run.config.evaluate.model_dump(),
+        "grade": run.config.grade.model_dump(),
         "sandbox": run.config.sandbox.model_dump(),
         "seed": run.config.seed,
     }
@@ -94,9 +95,9 @@ def judge(run: Run, question: Question, prediction: Prediction) -> Verdict:
     elif prediction.answer is None:
         result = "no_answer"
         if (lenient := evidence.get("lenient")) is not None:
-            evidence = {**evidence, "lenient_result": "correct" if run.task.grade(lenient, question) else "wrong"}
+            evidence = {**evidence, "lenient_result": "correct" if run.grade(lenient, question) else "wrong"}
     else:
-        result = "correct" if run.task.grade(prediction.answer, question) else "wrong"
+        result = "correct" if run.grade(prediction.answer, question) else "wrong"
     return Verdict(
         question.id, result, prediction.answer, question.answer, prediction.texts, prediction.fault, evidence
     )

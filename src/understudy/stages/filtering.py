@@ -54,6 +54,7 @@ def inputs(run: Run, source: Source) -> dict[str, Any]:
         **run.task_state(),
         "completions": run.dir.left_by(f"generate-{source.name}"),
         "filter": run.config.filter.model_dump(),
+        "grade": run.config.grade.model_dump(),
         "keep": keep(run, source),
         "format": repr(source.format),
         "sandbox": run.config.sandbox.model_dump(),
@@ -146,7 +147,7 @@ def _judge(
 def _correct(run: Run, question: Question, found: Rationale | Fault) -> bool | None:
     if question.answer is None or isinstance(found, Fault):
         return None
-    return found.answer is not None and run.task.grade(found.answer, question)
+    return found.answer is not None and run.grade(found.answer, question)
 
 
 def _decide(run: Run, source: Source, is_test_question: bool, judged: list[Judged]) -> Iterator[Judged]:
@@ -176,7 +177,7 @@ def _row(question: Question, one: Judged) -> dict[str, Any]:
 
 
 def _objection(run: Run, rule: str, found: Rationale, correct: bool | None, agreed: str | None) -> Fault | None:
-    if rule == "all":
+    if rule == "all" and (found.text or found.answer is not None):
         return None
     if found.answer is None:
         return Fault("no_answer", found.text[:200])

@@ -28,6 +28,7 @@ def begin(run: Run) -> None:
         *run.task.user_notes(),
         run.teacher.note() if uses_teacher(run) else "",
         run.sandbox().note,
+        run.config.grade.note if run.graded_otherwise else "",
     ]
     found: dict[str, Any] = {
         "run": before.get("run") or uuid.uuid4().hex,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from understudy.answers import Number
 from understudy.config import Config
 from understudy.methods import Method, Role, Source
 from understudy.progress import Progress, Silent
@@ -62,6 +64,25 @@ class Run:
 
     def role(self, name: str) -> Role:
         return next(role for role in self.method.roles() if role.name == name)
+
+    def grade(self, answer: str, question: Question) -> bool:
+        """Whether `answer` is right: the task's word, unless the configuration grades numbers in another way.
+
+        Raises:
+            ValueError: the question has no gold answer.
+        """
+        kind, settings = self.task.answer_kind, self.config.grade
+        if question.answer is None or not self.graded_otherwise or not isinstance(kind, Number):
+            return self.task.grade(answer, question)
+        gold = self.task.gold_value(question)
+        if settings.numbers == "rounded-as-pad":
+            return kind.rounds_to(answer, gold)
+        return kind.same(answer, gold, Fraction(str(settings.tolerance)))
+
+    @property
+    def graded_otherwise(self) -> bool:
+        """Whether numbers are graded as `[grade]` says. The user's own grader has the last word."""
+        return bool(self.config.grade.note) and isinstance(self.task.answer_kind, Number) and self.task.grader is None
 
     @property
     def test_splits(self) -> Sequence[str]:
