@@ -14,11 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from understudy.config import Settings
 from understudy.formats.format import Format
 from understudy.procedures import Procedure
+from understudy.prompts import Prompter
 from understudy.records import Completion, Example, Fault, Prediction, Question, Rationale
 from understudy.tasks.task import Task
 
@@ -78,6 +79,10 @@ class Method(Settings, ABC):
     def refuses(self, task: Task) -> str | None:
         """Why it cannot run on `task`, in a sentence; None if it can."""
         return None
+
+    def prompted(self, prompter: Prompter) -> Self:
+        """This method, asking the teacher as `prompter` says where it asks it for answers."""
+        return self
 
     @abstractmethod
     def roles(self) -> Sequence[Role]:

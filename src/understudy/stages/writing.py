@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from understudy import students
 from understudy.methods import Source
 from understudy.procedures import AsyncCompleter, Completer, Procedure, derive_seed
+from understudy.prompts import Prompt
 from understudy.records import Completion, Question, Sampling
 from understudy.rundir import digest
 from understudy.stages.run import Run
@@ -77,17 +78,42 @@ class TeacherWriter(Writer):
 
     def __init__(self, run: Run, source: Source) -> None:
         super().__init__(run, source)
-        self._identity = run.teacher.identity()
-        self._shown = run.task.demonstrations(source.format.name)[: run.config.generate.demonstrations]
+        self._prompter = run.prompter()
+        self._examples = run.task.demonstrations(source.format.name)
+        self._identities: dict[int, str] = {}
+        self._last: tuple[Question, Prompt] | None = None
 
     def identity(self) -> str:
-        return self._identity
+        return f"{self.run.teacher.identity()} {self._prompter.identity()}"
 
     def open(self) -> AbstractContextManager[Completer | AsyncCompleter]:
         return self.run.teacher.open(self.run.task, self.run.config.generate.concurrency)
 
     def prompt(self, question: Question) -> str:
-        return self.source.format.prompt(self.run.task, question, self._shown)
+        return self._asked(question).text
+
+    def key(self, question: Question, sample: int) -> str:
+        """The digest of one request: another share of the teachers or the variants changes it only where they change."""
+        teacher = self.run.teacher.part(question.id)
+        if id(teacher) not in self._identities:
+            self._identities[id(teacher)] = teacher.identity()
+        who, asked = self._identities[id(teacher)], self._asked(question)
+        how = [self.sampling.to_json(), self.seed(question), sample]
+        return digest([2, who, question.id, asked.text, asked.turns, *how])
+
+    def write(self, question: Question, n: int, first: int) -> Procedure[list[Completion]]:
+        asked, ask = self._asked(question), self.source.format.ask
+        return (yield from ask(self.source.by, asked.text, n, first, self.seed(question), asked.turns))
+
+    def _asked(self, question: Question) -> Prompt:
+        """The prompt of a question; the last one is remembered, for it is asked for again and again."""
+        if self._last is None or self._last[0] is not question:
+            shown = self.run.config.generate.demonstrations
+            self._last = (
+                question,
+                self._prompter.prompt(self.run.task, question, self.source.format, self._examples, shown),
+            )
+        return self._last[1]
 
 
 class StudentWriter(Writer):

@@ -13,6 +13,7 @@ from understudy.teachers.teacher import Teacher
 TEACHERS: Registry[Teacher] = Registry(
     "teacher",
     {
+        "mixed": "understudy.teachers.mixed:MixedTeacher",
         "none": "understudy.teachers.teacher:NoTeacher",
         "openai": "understudy.teachers.openai:OpenAITeacher",
         "recorded": "understudy.teachers.recorded:RecordedTeacher",

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from understudy.config import Settings
 from understudy.errors import TeacherError
-from understudy.procedures import AsyncCompleter, Completer
+from understudy.procedures import Ask, AsyncCompleter, Completer
 from understudy.tasks.task import Task
 
 
@@ -35,6 +35,17 @@ class Teacher(Settings, ABC):
     def identity(self) -> str:
         """Who really answers (endpoint and model, a recording's content): part of the key under which an answer is kept."""
 
+    def part(self, key: str) -> Teacher:
+        """Who answers the asks of that key: the teacher itself, or one of those it is mixed from."""
+        return self
+
+    def told(self, ask: Ask) -> list[tuple[str, str]]:
+        """What the model sees of an ask: messages as (role, text), or one text without a role."""
+        settings = self.model_dump(include={"dialect", "system"})
+        if settings.get("dialect") == "chat":
+            return messages(ask, settings["system"])
+        return [("", ask.prompt + ask.prefix)]
+
     def note(self) -> str:
         """What every report of a run with this teacher must say; "" if nothing."""
         return ""
@@ -53,3 +64,11 @@ class NoTeacher(Teacher):
 
     def identity(self) -> str:
         return "none"
+
+
+def messages(ask: Ask, system: str = "") -> list[tuple[str, str]]:
+    """What a chat model is told, as (role, text): one system message at most, the turns or the prompt, the prefix."""
+    turns = ask.turns or (("user", ask.prompt),)
+    systems = [system, *(text for role, text in turns if role == "system")]
+    said = [("system", "\n\n".join(filter(None, systems))), *(turn for turn in turns if turn[0] != "system")]
+    return [(role, text) for role, text in (*said, ("assistant", ask.prefix)) if text or role == "user"]
