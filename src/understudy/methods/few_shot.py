@@ -6,48 +6,14 @@ teacher and its understudies are compared by one measure. Every answer costs a c
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Literal, Self
-
-from pydantic import Field, PrivateAttr
+from typing import Literal
 
 from understudy.formats import Cot, Format, Program
 from understudy.formats.program import ran
-from understudy.methods.method import Method, Role, needs_programs, predict
+from understudy.methods.method import TeacherAlone, needs_programs, predict
 from understudy.procedures import Procedure
-from understudy.prompts import Prompter
-from understudy.records import Completion, Prediction, Question
+from understudy.records import Prediction, Question
 from understudy.tasks.task import Task
-
-
-class TeacherAlone(Method):
-    """A method without a role: the teacher answers by itself, in one format."""
-
-    asks_teacher = True
-    demonstrations: int = Field(4, ge=0)
-    """How many worked examples stand before the question, where `prompt.variants` do not say."""
-    _prompter: Prompter = PrivateAttr(default_factory=Prompter)
-
-    @property
-    @abstractmethod
-    def format(self) -> Format:
-        """What the teacher is asked to write."""
-
-    def prompted(self, prompter: Prompter) -> Self:
-        method = self.model_copy()
-        method._prompter = prompter
-        return method
-
-    def roles(self) -> Sequence[Role]:
-        return []
-
-    def ask(self, task: Task, question: Question) -> Procedure[Completion]:
-        """One completion by the teacher."""
-        examples = task.demonstrations(self.format.name)
-        prompt = self._prompter.prompt(task, question, self.format, examples, self.demonstrations)
-        [completion] = yield from self.format.ask("teacher", prompt.text, turns=prompt.turns)
-        return completion
 
 
 class FewShotCot(TeacherAlone):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from understudy.config import Config
 from understudy.formats import Format
-from understudy.methods import Method, Role, Source
-from understudy.methods.few_shot import TeacherAlone
+from understudy.methods import Method, Role, Source, TeacherAlone
 from understudy.progress import Progress, Silent
 from understudy.prompts import Prompter
 from understudy.records import Question

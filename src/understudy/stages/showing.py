@@ -20,8 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from understudy.errors import ConfigError
 from understudy.formats import Format
-from understudy.methods import Source
-from understudy.methods.few_shot import TeacherAlone
+from understudy.methods import Source, TeacherAlone
 from understudy.procedures import Ask
 from understudy.records import Question, Sampling
 from understudy.stages.run import Run
