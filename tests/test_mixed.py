@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from understudy.methods.single_task import SingleTask
 from understudy.pipeline import walk
 from understudy.procedures import Ask, AsyncCompleter, Completer, Driver
 from understudy.records import Completion
+from understudy.report.page import to_toml
 from understudy.stages.opening import json_schema, make_run
 from understudy.teachers import TEACHERS
 from understudy.teachers.mixed import MixedTeacher, Share
@@ -126,8 +128,9 @@ def test_a_list_of_teachers_is_a_mixed_one(tmp_path: Path) -> None:
         (0.7, OpenAITeacher(model="a")),
         (0.3, OpenAITeacher(model="b", system="Hi.")),
     ]
-    again = make_run(run.config.model_dump(mode="json"), tmp_path, tmp_path)
-    assert again.teacher == run.teacher
+    kept = run.config.model_dump(mode="json")
+    for table in (kept, tomllib.loads(to_toml(kept))):
+        assert make_run(table, tmp_path, tmp_path).teacher == run.teacher
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,21 @@ def test_only_what_a_change_changes_is_asked_again(tmp_path: Path) -> None:
     assert asked_again(tmp_path, teacher, prompt=less) == set()
 
 
+def test_the_funnel_counts_each_variant(tmp_path: Path) -> None:
+    run = run_of(
+        tmp_path, SingleTask(), prompt=variants({"share": 0.5}, {"share": 0.5, "style": "chat", "name": "chat"})
+    )
+    walk(run, until="filter")
+    groups = json.loads(run.dir.funnel("rationale").read_text())["groups"]
+    assert list(groups) == ["variant 1", "variant chat"]
+    assert sum(group["asked"] for group in groups.values()) == 12
+    walk(run, until="report")
+    assert (
+        f"{groups['variant chat']['kept']} of {groups['variant chat']['asked']} by variant chat"
+        in run.dir.page.read_text()
+    )
+
+
 def opened(folder: Path, **table: Any) -> Run:
     config = {"task": {"name": "wordsums", "train": 6, "test": 2}, "method": "single-task", "teacher": "scripted"}
     return make_run({**config, "student": "nearest", **table}, folder, folder / "run")

@@ -106,6 +106,7 @@ def _CHAT(folders: pytest.TempPathFactory) -> Template:  # one process for all e
         ("{{ question.answer }}", "my.j2:1: 'dict object' has no attribute 'answer'"),
         ("a\n\n{% for x in %}", "my.j2:3: not jinja2"),
         ("{{ x", "my.j2:1: not jinja2"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deep"),
         ("{{ 'a' | nothing }}", "my.j2:1: No filter named 'nothing'"),
         ("   ", "the prompt is empty"),
         ("text {% call turn('user') %}x{% endcall %}", "'text' stands outside the turns"),

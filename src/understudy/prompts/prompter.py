@@ -85,10 +85,10 @@ class Prompter:
         settings = self._settings.model_dump_json(exclude={"template": True, "variants": {"__all__": {"template"}}})
         return f"prompts {self._seed} {settings} {templates}"
 
-    def variant(self, question: Question) -> Variant:
-        """The way of asking that falls to a question: by its id, whatever other questions there are."""
+    def variant(self, question: str) -> Variant:
+        """The way of asking that falls to the question of that id, whatever other questions there are."""
         shares = [variant.share for variant in self.variants]
-        return self.variants[deal(shares, "prompt", self._seed, question.id)]
+        return self.variants[deal(shares, "prompt", self._seed, question)]
 
     def prompt(
         self,
@@ -107,7 +107,7 @@ class Prompter:
         Raises:
             ConfigError: the template fails on this question; says file:line.
         """
-        variant = variant or self.variant(question)
+        variant = variant or self.variant(question.id)
         if variant.order == "shuffled":
             random = Random(derive_seed("demonstrations", self._seed, variant.name))
             examples = random.sample(list(examples), len(examples))

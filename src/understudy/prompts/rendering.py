@@ -1,6 +1,6 @@
 """The process that renders a template: a line of JSON in, a line of JSON out. It imports jinja2 and nothing of ours.
 
-    in    {"main": "my.j2", "sources": {"my.j2": "..."}, "memory_mb": 512, "characters": 1000000}
+    in    {"main": "my.j2", "sources": {"my.j2": "..."}, "memory_mb": 512, "characters": 1000000, "seconds": 5}
     in    {"question": {"text": "..."}, "demonstrations": [...], ...}
     out   {"text": "...", "turns": [["user", "..."]]}     or    {"error": "...", "file": "my.j2", "line": 3}
 
@@ -14,7 +14,9 @@ The turns are collected as they are made, so no text in a question can make one.
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -125,13 +127,29 @@ def limit(memory_mb: int) -> None:
             resource.setrlimit(what, (most, most))
 
 
+def end_in(seconds: float) -> None:
+    """End this process in so many seconds, whatever it is at; 0 takes that back."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(
+            signal.SIGALRM, signal.SIG_DFL
+        )  # not handled, it ends the process, even within a long calculation
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    elif seconds:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+    else:
+        faulthandler.cancel_dump_traceback_later()
+
+
 def main() -> None:
     """Answer until nobody asks any more."""
     told = json.loads(sys.stdin.readline())
     limit(told["memory_mb"])
     renderer = Renderer(told["main"], told["sources"], told["characters"])
     for line in sys.stdin:
-        print(json.dumps(renderer.reply(json.loads(line))), flush=True)
+        end_in(told["seconds"])
+        reply = json.dumps(renderer.reply(json.loads(line)))
+        end_in(0)
+        print(reply, flush=True)
 
 
 if __name__ == "__main__":

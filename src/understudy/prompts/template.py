@@ -33,10 +33,14 @@ from jinja2 import Environment, TemplateSyntaxError, meta
 from understudy.errors import ConfigError
 
 TIMEOUT_S = 5.0
-"""The longest time a template may take for one prompt, in seconds; the start of the process included."""
+"""The longest time a template may take for one prompt, in seconds."""
 MEMORY_MB = 512
 MAX_CHARACTERS = 1_000_000
 """The longest prompt."""
+_ENDED = (
+    f"the template took more than {TIMEOUT_S:g} s or more than {MEMORY_MB} MB for one prompt. "
+    "Look for a loop or a text that grows"
+)
 _RENDERER = Path(__file__).with_name("rendering.py")
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
@@ -58,6 +62,7 @@ class Template:
         self._sources = _read(path)
         self.digest = hashlib.sha256(json.dumps(self._sources, sort_keys=True).encode()).hexdigest()
         self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
 
     def render(self, variables: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
         """The flat text, and the turns; none if the template makes none.
@@ -65,7 +70,8 @@ class Template:
         Raises:
             ConfigError: it fails; says file:line.
         """
-        reply = self._ask(variables)
+        with self._lock:
+            reply = self._ask(variables)
         if "error" in reply:
             place = f"{self.path.parent / reply['file']}:{reply['line']}" if reply.get("line") else f"{self.path}"
             raise ConfigError([f"{place}: {reply['error']}"])
@@ -76,17 +82,13 @@ class Template:
         process = self._process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        late = threading.Timer(TIMEOUT_S, process.kill)
-        late.start()
         try:
             process.stdin.write(json.dumps(variables, default=str) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        finally:
-            late.cancel()
-        reply: dict[str, Any] = json.loads(line) if line.endswith("\n") else {"error": self._end(process)}
+        reply: dict[str, Any] = json.loads(line) if line.endswith("\n") else {"error": _ENDED}
         if "error" in reply:
             self._process = None  # it may be at its limits
             _close(process)
@@ -104,17 +106,9 @@ class Template:
         )
         weakref.finalize(self, _close, process)
         assert process.stdin is not None
-        limits = {"memory_mb": MEMORY_MB, "characters": MAX_CHARACTERS}
+        limits = {"memory_mb": MEMORY_MB, "characters": MAX_CHARACTERS, "seconds": TIMEOUT_S}
         process.stdin.write(json.dumps({"main": self.path.name, "sources": self._sources, **limits}) + "\n")
         return process
-
-    def _end(self, process: subprocess.Popen[str]) -> str:
-        """Why a process ended without a reply."""
-        process.wait()
-        return (
-            f"the template did not end within {TIMEOUT_S:g} s, or took more than {MEMORY_MB} MB. "
-            "Look for a loop or a text that grows"
-        )
 
 
 def _close(process: subprocess.Popen[str]) -> None:

@@ -99,7 +99,7 @@ def _teacher(run: Run, question: Question, format: Format, demonstrations: int) 
     """What each teacher is told in each variant."""
     teacher, prompter = run.teacher, run.prompter()
     examples = run.task.demonstrations(format.name)
-    mine = prompter.variant(question)
+    mine = prompter.variant(question.id)
     for share in teacher.parts if isinstance(teacher, MixedTeacher) else [Share(1.0, teacher)]:
         for variant in prompter.variants:
             prompt = prompter.prompt(run.task, question, format, examples, demonstrations, variant)

@@ -21,6 +21,9 @@ from understudy.records import Completion, Question, Sampling
 from understudy.rundir import digest
 from understudy.stages.run import Run
 
+REMEMBERED = 1000
+"""How many prompts are held in memory."""
+
 
 class Writer(ABC):
     """Writes the completions of a source.
@@ -81,7 +84,7 @@ class TeacherWriter(Writer):
         self._prompter = run.prompter()
         self._examples = run.task.demonstrations(source.format.name)
         self._identities: dict[int, str] = {}
-        self._last: tuple[Question, Prompt] | None = None
+        self._prompts: dict[str, Prompt] = {}
 
     def identity(self) -> str:
         return f"{self.run.teacher.identity()} {self._prompter.identity()}"
@@ -106,14 +109,15 @@ class TeacherWriter(Writer):
         return (yield from ask(self.source.by, asked.text, n, first, self.seed(question), asked.turns))
 
     def _asked(self, question: Question) -> Prompt:
-        """The prompt of a question; the last one is remembered, for it is asked for again and again."""
-        if self._last is None or self._last[0] is not question:
+        """The prompt of a question. The latest are remembered, for each is looked at several times."""
+        if question.id not in self._prompts:
+            if len(self._prompts) >= REMEMBERED:
+                self._prompts.clear()
             shown = self.run.config.generate.demonstrations
-            self._last = (
-                question,
-                self._prompter.prompt(self.run.task, question, self.source.format, self._examples, shown),
+            self._prompts[question.id] = self._prompter.prompt(
+                self.run.task, question, self.source.format, self._examples, shown
             )
-        return self._last[1]
+        return self._prompts[question.id]
 
 
 class StudentWriter(Writer):
