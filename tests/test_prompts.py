@@ -203,18 +203,14 @@ def test_only_what_a_change_changes_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_the_funnel_counts_each_variant(tmp_path: Path) -> None:
-    run = run_of(
-        tmp_path, SingleTask(), prompt=variants({"share": 0.5}, {"share": 0.5, "style": "chat", "name": "chat"})
-    )
-    walk(run, until="filter")
+    given = variants({"share": 0.5}, {"share": 0.5, "style": "chat", "name": "chat"})
+    run = run_of(tmp_path, SingleTask(), Told.by(chain), prompt=given)
+    walk(run)
     groups = json.loads(run.dir.funnel("rationale").read_text())["groups"]
     assert list(groups) == ["variant 1", "variant chat"]
     assert sum(group["asked"] for group in groups.values()) == 12
-    walk(run, until="report")
-    assert (
-        f"{groups['variant chat']['kept']} of {groups['variant chat']['asked']} by variant chat"
-        in run.dir.page.read_text()
-    )
+    turned = groups["variant chat"]
+    assert f"{turned['kept']} of {turned['asked']} by variant chat" in run.dir.page.read_text()
 
 
 def opened(folder: Path, **table: Any) -> Run:
