@@ -12,7 +12,7 @@ import pytest
 import understudy
 from understudy.cli import cli
 from understudy.config import Config, parse
-from understudy.stages.opening import open_run
+from understudy.stages.opening import make_run, open_run
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,6 +27,18 @@ def blocks(language: str) -> list[tuple[str, str]]:
 def test_every_configuration_in_the_docs_is_one(page: str, block: str) -> None:
     _, problems = parse(Config, tomllib.loads(block))
     assert problems == []
+
+
+@pytest.mark.parametrize(("page", "block"), blocks("jinja"))
+def test_every_template_in_the_docs_writes_a_prompt(page: str, block: str, tmp_path: Path) -> None:
+    (tmp_path / "my.j2").write_text(block)
+    table = {"task": "wordsums", "method": "pad", "prompt": {"template": "my.j2"}}
+    run = make_run(table, tmp_path, tmp_path / "run")
+    [source] = run.method.roles()[0].sources
+    question = next(run.questions("train"))
+    examples = run.task.demonstrations("program")[:2]
+    prompt = run.prompter().prompt(run.task, question, source.format, examples, 2).text
+    assert all(prompt.count(said) == 1 for said in (question.text, *(shown.text for _, shown in examples)))
 
 
 @pytest.mark.parametrize(("page", "block"), blocks("console"))
@@ -82,7 +94,7 @@ FLOORS = [
     ["records", "errors"],
     ["config", "jsonl", "sandbox", "engines", "registry", "progress"],
     ["students", "answers", "rundir", "procedures"],
-    ["formats", "tasks"],
+    ["formats", "tasks", "prompts"],
     ["methods", "teachers", "evidence"],
     ["stages", "report"],
     ["pipeline", "serve", "demo"],

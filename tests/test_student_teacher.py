@@ -137,15 +137,15 @@ def test_a_finished_run_can_do_without_the_run_that_taught_it(folder: Path, tmp_
 
 def test_a_format_that_it_does_not_write_is_not_asked_for(folder: Path) -> None:
     teacher = StudentTeacher(model=str(folder / "first"))
-    assert teacher.prompt(Sums(), QUESTION, Program(), []) == QUESTION.text
+    assert teacher.own_prompt(Sums(), QUESTION, Program()) == QUESTION.text
     with pytest.raises(TeacherError, match="writes the format program, not cot"):
-        teacher.prompt(Sums(), QUESTION, Cot(), [])
+        teacher.own_prompt(Sums(), QUESTION, Cot())
 
 
 def test_the_prompt_is_that_of_the_method(tmp_path: Path) -> None:
     table = {**TABLE, "method": {"name": "step-by-step", "label_prefix": "say: "}}
     walk(make_run({**table, "teacher": SCRIPTED}, tmp_path, tmp_path / "two"), until="generate")
-    assert StudentTeacher(model=str(tmp_path / "two")).prompt(Sums(), QUESTION, Label(), []) == f"say: {QUESTION.text}"
+    assert StudentTeacher(model=str(tmp_path / "two")).own_prompt(Sums(), QUESTION, Label()) == f"say: {QUESTION.text}"
 
 
 @pytest.mark.parametrize("name", METHODS.names)

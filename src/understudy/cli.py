@@ -158,6 +158,25 @@ def estimate(source: Path, overrides: tuple[str, ...], out: Path | None, limit: 
     click.echo(render(run, lines_of(run)))
 
 
+@cli.command("show-prompt", cls=WithKeys)
+@_on_a_run
+@click.option("--question", metavar="ID", default="", help="Of this question.  [default: the first]")
+@click.option("--source", "--format", "only", metavar="NAME", default="", help="Only this source or format.")
+def show_prompt(
+    source: Path,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    limit: int | None,
+    data: Path | None,
+    question: str,
+    only: str,
+) -> None:
+    """Show what the teacher and the students are asked, word for word. Nobody is asked, and no key is needed."""
+    from understudy.stages.showing import show_prompts
+
+    click.echo("\n\n".join(show_prompts(_open(source, overrides, out, limit, data), question, only)))
+
+
 _walks("generate", "Ask the teacher (or an earlier role) for rationales.")
 _walks("filter", "Read every completion and keep what a student may learn from.")
 _walks("build", "Turn questions and rationales into training examples.")

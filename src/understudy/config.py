@@ -16,13 +16,23 @@ into objects.
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from understudy.errors import ConfigError
 
@@ -78,6 +88,11 @@ class Part(BaseModel):
         return dict(self.model_extra or {})
 
 
+def mixed(teacher: Any) -> Any:
+    """Several teachers in a list, each with its share, are the parts of one that is `mixed`."""
+    return {"name": "mixed", "parts": teacher} if isinstance(teacher, list | tuple) else teacher
+
+
 class Generate(Settings):
     """Asking the writer of a source, usually the teacher, for rationales."""
 
@@ -95,6 +110,57 @@ class Generate(Settings):
     """Another number asks the teacher for other samples; it is not the run's `seed`, so that three seeds cost one teacher."""
     concurrency: int = Field(64, ge=1)
     """How many requests to an endpoint may be under way at once, at most; it is fewer while the endpoint is too busy."""
+
+
+class PromptVariant(Settings):
+    """One way of asking among several. What it leaves out is as in `[prompt]`."""
+
+    share: float = Field(gt=0, le=1)
+    """Share of the questions that are asked in this way."""
+    name: str = ""
+    """What it is called where prompts are shown; empty: its number."""
+    style: Literal["text", "chat"] | None = None
+    """As `prompt.style`."""
+    template: Path | None = None
+    """As `prompt.template`."""
+    system: str | None = None
+    """As `prompt.system`."""
+    demonstrations: int | None = Field(None, ge=0)
+    """How many worked examples, instead of what `generate.demonstrations` or the method says."""
+    order: Literal["given", "shuffled"] | None = None
+    """As `prompt.order`."""
+
+
+class PromptSettings(Settings):
+    """How the teacher is asked."""
+
+    style: Literal["text", "chat"] = "text"
+    """`text`: worked examples and question in one message; `chat`: each worked example as a turn and its reply."""
+    template: Path | None = None
+    """A jinja2 file of your own that writes the prompt instead; a relative path starts at the configuration file."""
+    system: str = ""
+    """What a system message says before all else; empty: nothing."""
+    order: Literal["given", "shuffled"] = "given"
+    """Which worked examples are taken: the task's first ones, or, differently for each variant, any in any order."""
+    variants: tuple[PromptVariant, ...] = ()
+    """Several ways of asking in one run, each for a `share` of the questions."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.variants:
+            check_shares([variant.share for variant in self.variants])
+        return self
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Shares of a whole must add up to 1.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        found = " + ".join(f"{share:g}" for share in shares)
+        raise ValueError(f"the shares add up to {found} = {sum(shares):g}, expected 1; change one of them")
 
 
 class Filter(Settings):
@@ -200,8 +266,8 @@ class Config(Settings):
     """The task: one of `understudy list tasks`, or a table; { path = "my.jsonl", answer = "number" } is your own."""
     method: Part
     """The method: the name of one of `understudy list methods`, or a table with its options."""
-    teacher: Part = Part(name="none")
-    """The teacher: `provider:model`, or a table; one of `understudy list teachers`."""
+    teacher: Annotated[Part, BeforeValidator(mixed)] = Part(name="none")
+    """The teacher: `provider:model`, or a table; one of `understudy list teachers`; a list of tables with a `share` each."""
     student: str = "scratch:gpt2-tiny"
     """The student: a hub id, a folder, or `scratch:NAME`, an untrained model made from a configuration."""
     seed: int = 0
@@ -217,6 +283,7 @@ class Config(Settings):
     budget_tokens: int | None = Field(None, ge=0)
     """How many tokens this run may use of its teacher, prompts and completions together."""
     generate: Generate = Generate()
+    prompt: PromptSettings = PromptSettings()
     filter: Filter = Filter()
     grade: Grade = Grade()
     train: Train = Train()
@@ -252,10 +319,14 @@ def _sentence(kind: type[BaseModel], error: Any, key: str) -> str:
 
 def _fields_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:
     for part in loc:
+        if isinstance(part, int):  # an element of a list, whose kind was found with the list
+            continue
         annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+        tables = [each for each in inner if issubclass(each, BaseModel)]
+        if not tables:
             return []
-        kind = annotation
+        kind = tables[0]
     return sorted(kind.model_fields)
 
 

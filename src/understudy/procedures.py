@@ -46,6 +46,7 @@ class Ask:
         seed: of the sampling; None lets the driver derive it from the run's seed, the question and the round.
         first_sample: number of the first sample, so that more can be asked for later.
         key: which procedure asks (the question's id); set by the driver, for recordings and test doubles to look up.
+        turns: the same input as turns of a chat, (`system`, `user` or `assistant`, text), for whoever takes it so.
     """
 
     role: str
@@ -57,6 +58,7 @@ class Ask:
     seed: int | None = None
     first_sample: int = 0
     key: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,19 @@ def derive_seed(*parts: object) -> int:
     """A 63-bit seed from what identifies a sample (run seed, question id, ...), whatever the worker or batch."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def deal(shares: Sequence[float], *parts: object) -> int:
+    """The number of the share that falls to what `parts` identify, whatever else there is.
+
+    A change of the shares moves no more than it must.
+    """
+    place, end = derive_seed(*parts) / 2**63, 0.0
+    for number, share in enumerate(shares):
+        end += share
+        if place < end:
+            return number
+    return len(shares) - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
+from understudy.formats.format import Format, Reading, answer_form, cut_run_on, lenient, unanswered, unreadable
 from understudy.records import Completion, Question, Rationale
 from understudy.tasks.task import Task
 
@@ -35,6 +35,12 @@ class Cot(Format):
 
     name = "cot"
     reader: Literal["last", "published"] = "last"
+
+    def instructions(self, task: Task, question: Question) -> str:
+        return (
+            f'Reason step by step in plain text. End with "{task.cue} ..." and put the answer, '
+            f"{answer_form(task, question)}, in place of the dots."
+        )
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()

@@ -29,7 +29,7 @@ class Format(ABC):
 
     Attributes:
         name: as in the configuration and in demonstrations.
-        instruction: the line that opens a prompt in this format; "" if the worked examples say enough.
+        instruction: the line that opens a prompt with worked examples; "" if they say enough.
         cue, gap: what follows the question, and what stands between that and the rationale.
     """
 
@@ -51,18 +51,49 @@ class Format(ABC):
     def write(self, task: Task, rationale: Rationale) -> str:
         """The text a model should write for `rationale`, such that `read(write(r)) == r`."""
 
-    def prompt(self, task: Task, question: Question, demonstrations: Sequence[tuple[Question, Rationale]]) -> str:
-        """A few-shot prompt: the worked demonstrations, then the question."""
+    def instructions(self, task: Task, question: Question) -> str:
+        """All that must be said of the format to a model that sees no worked example."""
+        return self.instruction
+
+    def prompt(
+        self,
+        task: Task,
+        question: Question,
+        demonstrations: Sequence[tuple[Question, Rationale]],
+        opening: str | None = None,
+    ) -> str:
+        """A few-shot prompt: the worked demonstrations, then the question; without demonstrations the instructions."""
+        if opening is None:
+            opening = self.instruction if demonstrations else self.instructions(task, question)
         blocks = [self.show(task, shown, rationale) for shown, rationale in demonstrations]
-        opening = [self.instruction] if self.instruction else []
-        return "\n\n".join([*opening, *blocks, self.show(task, question, None)])
+        return "\n\n".join([*([opening] if opening else []), *blocks, self.show(task, question, None)])
 
     def ask(
-        self, role: str, prompt: str, n: int = 1, first_sample: int = 0, seed: int | None = None
+        self,
+        role: str,
+        prompt: str,
+        n: int = 1,
+        first_sample: int = 0,
+        seed: int | None = None,
+        turns: tuple[tuple[str, str], ...] = (),
     ) -> Procedure[list[Completion]]:
         """Ask `role` for `n` completions of `prompt`; a format that needs several turns overrides this."""
-        [completions] = yield [Ask(role, prompt, n=n, first_sample=first_sample, seed=seed)]
+        [completions] = yield [Ask(role, prompt, n=n, first_sample=first_sample, seed=seed, turns=turns)]
         return list(completions)
+
+
+def answer_form(task: Task, question: Question) -> str:
+    """What an answer looks like, in words: `a number`, `yes or no`."""
+    kind = task.answer_kind.name
+    if kind == "label" and question.choices:
+        return f"one of: {', '.join(question.choices)}"
+    return {
+        "number": "a number",
+        "expression": "one arithmetic expression in brackets, such as (12 + 5)",
+        "choice": "one of the choices",
+        "label": "a word",
+        "yes_no": "yes or no",
+    }.get(kind, "a short text")
 
 
 def unanswered(completion: Completion) -> Fault | None:

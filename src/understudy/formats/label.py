@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
+from understudy.formats.format import Format, Reading, answer_form, cut_run_on, lenient, unanswered, unreadable
 from understudy.records import Completion, Question, Rationale
 from understudy.tasks.task import Task
 
@@ -26,6 +26,9 @@ class Label(Format):
 
     name = "label"
     instruction = INSTRUCTION
+
+    def instructions(self, task: Task, question: Question) -> str:
+        return f"{INSTRUCTION}\nThe answer is {answer_form(task, question)}."
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()

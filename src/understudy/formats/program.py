@@ -19,7 +19,7 @@ import re
 import tokenize
 from dataclasses import dataclass
 
-from understudy.formats.format import Format, Reading, cut_run_on, unanswered, unreadable
+from understudy.formats.format import Format, Reading, answer_form, cut_run_on, unanswered, unreadable
 from understudy.procedures import Execute
 from understudy.records import Completion, Fault, Question, Rationale
 from understudy.sandbox import Outcome
@@ -48,6 +48,13 @@ class Program(Format):
     name = "program"
     cue = f"{HEAD}\n"
     gap = ""
+
+    def instructions(self, task: Task, question: Question) -> str:
+        form = "a number" if task.answer_kind.name == "expression" else answer_form(task, question)
+        return (
+            "Write a Python function solution() that takes no arguments, works the answer out step by step and returns it: "
+            f"{form}. Write the code alone, without any text around it."
+        )
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         fault = unanswered(completion)

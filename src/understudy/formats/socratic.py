@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
+from understudy.formats.format import Format, Reading, answer_form, cut_run_on, lenient, unanswered, unreadable
 from understudy.records import Completion, Question, Rationale
 from understudy.tasks.task import Task
 
@@ -34,6 +34,12 @@ class Socratic(Format):
     name = "socratic"
     instruction = INSTRUCTION
     gap = "\n"
+
+    def instructions(self, task: Task, question: Question) -> str:
+        return (
+            f'{INSTRUCTION}\nEnd with a line "{task.cue} ..." and put the answer, '
+            f"{answer_form(task, question)}, in place of the dots."
+        )
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()

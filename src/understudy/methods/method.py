@@ -14,11 +14,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, PrivateAttr
 
 from understudy.config import Settings
 from understudy.formats.format import Format
 from understudy.procedures import Procedure
+from understudy.prompts import Prompter
 from understudy.records import Completion, Example, Fault, Prediction, Question, Rationale
 from understudy.tasks.task import Task
 
@@ -81,6 +84,10 @@ class Method(Settings, ABC):
         """Why it cannot run on `task`, in a sentence; None if it can."""
         return None
 
+    def prompted(self, prompter: Prompter) -> Self:
+        """This method, asking the teacher as `prompter` says where it asks it for answers."""
+        return self
+
     @abstractmethod
     def roles(self) -> Sequence[Role]:
         """The students, in the order they are trained; none if only the teacher is asked."""
@@ -94,6 +101,36 @@ class Method(Settings, ABC):
     @abstractmethod
     def answer(self, task: Task, question: Question) -> Procedure[Prediction]:
         """How one question is answered."""
+
+
+class TeacherAlone(Method):
+    """A method without a role: the teacher answers by itself, in one format, asked as the sources of the others are."""
+
+    asks_teacher = True
+    demonstrations: int = Field(4, ge=0)
+    """How many worked examples stand before the question, where `prompt.variants` do not say."""
+    _prompter: Prompter | None = PrivateAttr(None)
+
+    @property
+    @abstractmethod
+    def format(self) -> Format:
+        """What the teacher is asked to write."""
+
+    def prompted(self, prompter: Prompter) -> Self:
+        method = self.model_copy()
+        method._prompter = prompter
+        return method
+
+    def roles(self) -> Sequence[Role]:
+        return []
+
+    def ask(self, task: Task, question: Question) -> Procedure[Completion]:
+        """One completion by the teacher."""
+        examples = task.demonstrations(self.format.name)
+        prompter = self._prompter or Prompter()
+        prompt = prompter.prompt(task, question, self.format, examples, self.demonstrations)
+        [completion] = yield from self.format.ask("teacher", prompt.text, turns=prompt.turns)
+        return completion
 
 
 def needs_programs(task: Task) -> str | None:

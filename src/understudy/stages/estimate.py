@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from understudy.methods import Source
@@ -22,8 +23,7 @@ from understudy.sandbox import Outcome
 from understudy.stages import spending
 from understudy.stages.run import Run
 from understudy.stages.writing import TeacherWriter
-from understudy.teachers.account import Account, dollars, usd
-from understudy.teachers.prices import Price
+from understudy.teachers.account import Account, dollars
 from understudy.teachers.store import Cost, key_of, request_of
 
 FEWEST_BYTES, MOST_BYTES = 2.5, 5.0
@@ -50,6 +50,8 @@ class Line:
         samples: how many completions it needs.
         stored: how many of them the store has.
         prompt, completion: tokens of the others.
+        low, high: US dollars; None if the price of a teacher is not known.
+        prices: where they come from, in words.
     """
 
     step: str
@@ -57,14 +59,9 @@ class Line:
     stored: int
     prompt: Range
     completion: Range
-
-    def money(self, price: Price) -> tuple[Cost, Cost]:
-        """The least and the most that it costs."""
-        low, high = (
-            Cost(0, price.picodollars(math.ceil(prompt), math.ceil(completion)))
-            for prompt, completion in zip(self.prompt, self.completion, strict=True)
-        )
-        return low, high
+    low: Decimal | None
+    high: Decimal | None
+    prices: frozenset[str]
 
 
 def estimate(run: Run) -> list[Line]:
@@ -104,19 +101,30 @@ def _line(
 ) -> Line:
     typical = sum(len(text.encode()) for text in shown) / len(shown) / MOST_BYTES if shown else _TYPICAL_COMPLETION
     samples = stored = 0
-    prompt, completion = Range(0, 0), Range(0, 0)
+    prompt, completion, low, high = Range(0, 0), Range(0, 0), Cost(), Cost()
+    prices: set[str] = set()
+    unpriced = False
     with run.progress.bar(f"estimate {step}", None) as bar:
         for key, procedure in procedures:
             for ask, missing in _asks(run, account, driver, key, procedure):
                 samples += ask.n
                 stored += ask.n - missing
                 if missing:
-                    length = len((ask.prompt + ask.prefix).encode("utf-8", "replace"))
+                    size = len((ask.prompt + ask.prefix).encode("utf-8", "replace"))
                     longest = (ask.sampling or Sampling()).max_tokens
-                    prompt = prompt.plus(Range(length / MOST_BYTES, length / FEWEST_BYTES))
-                    completion = completion.plus(Range(missing * min(typical, longest), missing * longest))
+                    asked = Range(size / MOST_BYTES, size / FEWEST_BYTES)
+                    written = Range(missing * min(typical, longest), missing * longest)
+                    prompt, completion = prompt.plus(asked), completion.plus(written)
+                    teacher = run.teacher.part(ask.key)
+                    if (price := teacher.price()) is None:
+                        unpriced = True
+                        continue
+                    low = low.plus(Cost(0, price.picodollars(math.ceil(asked.low), math.ceil(written.low))))
+                    high = high.plus(Cost(0, price.picodollars(math.ceil(asked.high), math.ceil(written.high))))
+                    prices.add(f"{teacher.model} {price} ({teacher.price_source()})")
             bar.advance()
-    return Line(step, samples, stored, prompt, completion)
+    least, most = (None, None) if unpriced else (dollars(low), dollars(high))
+    return Line(step, samples, stored, prompt, completion, least, most, frozenset(prices))
 
 
 def _asks(
@@ -133,7 +141,9 @@ def _asks(
         for call in driver.seeded(key, number, calls):
             if not isinstance(call, Ask) or call.role != "teacher":
                 return
-            keys = [key_of(request_of(run.teacher.identity(), call, call.first_sample + i)) for i in range(call.n)]
+            keys = [
+                key_of(request_of(run.teacher.part(key).identity(), call, call.first_sample + i)) for i in range(call.n)
+            ]
             found = account.store.find(keys, (call.sampling or Sampling()).max_tokens)
             yield call, found.count(None)
             replies.append(found)
@@ -150,32 +160,29 @@ def render(run: Run, lines: list[Line]) -> str:
     """The lines as a table for a terminal, with their prices and where those come from."""
     if not lines:
         return "This run asks no teacher: it costs nothing."
-    price = run.teacher.price()
-    head = f"{'step':<24}{'answers':>10}{'in store':>10}{'prompt tokens':>22}{'completion tokens':>22}{'price':>22}"
+    head = f"{'step':<24}{'answers':>10}{'in store':>10}{'prompt tokens':>22}{'completion tokens':>22}{'price':>20}"
     rows = [head]
     for line in lines:
-        money = "not known" if price is None else " to ".join(usd(cost) for cost in line.money(price))
-        rows.append(
-            f"{line.step:<24}{line.samples:>10,}{line.stored:>10,}{_span(line.prompt):>22}{_span(line.completion):>22}"
-            f"{money:>22}"
-        )
-    if price is None:
-        rows.append(
-            f"No price is known for {run.teacher.model!r}: set usd_per_million_input and usd_per_million_output of the "
-            "teacher."
-        )
-        return "\n".join(rows)
-    low, high = (sum(dollars(line.money(price)[end]) for line in lines) for end in (0, 1))
-    rows.append(
-        f"All together ${low:.2f} to ${high:.2f}, at ${price.usd_per_million_input} and ${price.usd_per_million_output} a "
-        f"million tokens of prompts and completions ({run.teacher.price_source()})."
-    )
+        money = "not known" if line.low is None or line.high is None else f"${line.low:.2f} to ${line.high:.2f}"
+        tokens = f"{_span(line.prompt):>22}{_span(line.completion):>22}"
+        rows.append(f"{line.step:<24}{line.samples:>10,}{line.stored:>10,}{tokens}{money:>20}")
+    lows, highs = [line.low for line in lines], [line.high for line in lines]
+    if None in highs:
+        return "\n".join([*rows, f"{_nothing_known(run)}"])
+    least, most = (sum(filter(None, ends), Decimal()) for ends in (lows, highs))
+    rows.append(f"All together ${least:.2f} to ${most:.2f}.")
+    rows += [f"Prices: {price}" for price in sorted(frozenset().union(*(line.prices for line in lines)))]
     budget = run.config.budget_usd
     if budget is not None:
-        rows.append(
-            f"The budget is ${budget}: {'enough for the most' if budget >= high else 'the run may stop before its end'}."
-        )
+        rows.append(f"The budget of ${budget} {'suffices' if budget >= most else 'may end the run before its end'}.")
     return "\n".join(rows)
+
+
+def _nothing_known(run: Run) -> str:
+    return (
+        f"The price of {run.teacher.model or run.teacher.name} is not known: set usd_per_million_input and "
+        "usd_per_million_output of the teacher."
+    )
 
 
 def _span(tokens: Range) -> str:

@@ -37,7 +37,7 @@ def inputs(run: Run, subject: None = None) -> dict[str, Any]:
     return {
         **run.task_state(),
         "students": {r.name: run.dir.left_by(f"train-{r.name}", run.dir.student(r.name)) for r in run.method.roles()},
-        "teacher": run.teacher.identity() if run.method.asks_teacher else None,
+        "teacher": f"{run.teacher.identity()} {run.prompter().identity()}" if run.method.asks_teacher else None,
         "method": [run.method.name, run.method.model_dump()],
         "evaluate": run.config.evaluate.model_dump(),
         "grade": run.config.grade.model_dump(),

@@ -207,19 +207,27 @@ class Funnel:
         self._run, self._source = run, source
         self.numbers: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
         self._last_kept = ""
+        self._prompter = run.prompter() if source.by == "teacher" else None
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Go on from the state of an earlier `state()`."""
         self.numbers.update(state.get("numbers", {}))
         self.faults.update(state.get("faults", {}))
+        self.asked.update(state.get("asked", {}))
+        self.kept.update(state.get("kept", {}))
 
     def state(self) -> dict[str, Any]:
-        return {"numbers": dict(self.numbers), "faults": dict(self.faults)}
+        counts = {"numbers": self.numbers, "faults": self.faults, "asked": self.asked, "kept": self.kept}
+        return {name: dict(count) for name, count in counts.items()}
 
     def add(self, question: str, one: Judged) -> None:
         """Count one judged completion."""
+        group = self._group(question, one.completion)
         self.numbers["asked"] += 1
+        self.asked[group] += 1
         for name in TOKENS:
             if (tokens := getattr(one.completion, name)) is not None:
                 self.numbers[name] += tokens
@@ -230,8 +238,15 @@ class Funnel:
             self.faults[one.fault.slug] += 1
             return
         self.numbers["kept"] += 1
+        self.kept[group] += 1
         self.numbers["questions_kept"] += question != self._last_kept
         self._last_kept = question
+
+    def _group(self, question: str, completion: Completion) -> str:
+        """Who wrote a completion, and in which variant it was asked for."""
+        variant = self._prompter.variant(question).name if self._prompter else ""
+        named = [completion.model, f"variant {variant}" if variant else ""]
+        return ", ".join(name for name in named if name)
 
     def to_json(self, questions: int, overlap: int, engine: str) -> dict[str, Any]:
         return {
@@ -244,5 +259,10 @@ class Funnel:
             **{name: self.numbers[name] for name in ("asked", "read", "graded", "right", "kept", "questions_kept")},
             **{name: self.numbers.get(name) for name in TOKENS},  # None: nobody counted them
             "overlap": overlap,
+            "groups": {
+                group: {"asked": asked, "kept": self.kept[group]}
+                for group, asked in sorted(self.asked.items())
+                if len(self.asked) > 1
+            },
             "faults": dict(sorted(self.faults.items(), key=lambda item: (-item[1], item[0]))),
         }

@@ -5,13 +5,15 @@ once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from understudy.config import Config, Part, apply_overrides, parse, read_toml
+from understudy.config import Config, Part, apply_overrides, mixed, parse, read_toml
 from understudy.errors import ConfigError, DataError
 from understudy.methods import METHODS, Method
 from understudy.progress import Progress, Silent
+from understudy.prompts import Prompter
 from understudy.rundir import RunDir, read_json
 from understudy.stages.run import Run
 from understudy.tasks import TASKS, Task
@@ -58,7 +60,29 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
         problems += _misfit(task, method, teacher, out)
     if problems or not (config and task and method and teacher):
         raise ConfigError(problems, place)
-    return Run(config, task, method, teacher, RunDir(out), folder, progress or Silent())
+    run = Run(config, task, method, teacher, RunDir(out), folder, progress or Silent())
+    try:
+        return replace(run, method=method.prompted(_tried(run)))
+    except ConfigError as error:
+        raise ConfigError(error.problems, place) from None
+
+
+def _tried(run: Run) -> Prompter:
+    """The run's prompter, its templates tried on the first question.
+
+    Raises:
+        ConfigError: a template is missing or fails; says file:line.
+    """
+    prompter = run.prompter()
+    question = None
+    if any(variant.template for variant in prompter.variants):
+        question = next((question for split in run.task.splits for question in run.questions(split)), None)
+    if question is not None:
+        for format in run.asked_formats():
+            examples = run.task.demonstrations(format.name)
+            for variant in prompter.variants:
+                prompter.prompt(run.task, question, format, examples, run.config.generate.demonstrations, variant)
+    return prompter
 
 
 def _misfit(task: Task, method: Method, teacher: Teacher, out: Path) -> list[str]:
@@ -73,7 +97,7 @@ def _misfit(task: Task, method: Method, teacher: Teacher, out: Path) -> list[str
 
 def _part(table: dict[str, Any], key: str, default: str = "") -> Part:
     try:
-        part = Part.model_validate(table.get(key, {}))
+        part = Part.model_validate(mixed(table.get(key, {})) if key == "teacher" else table.get(key, {}))
     except ValueError:
         part = Part()
     return part if part.name else part.model_copy(update={"name": default})
@@ -96,7 +120,8 @@ def json_schema() -> dict[str, Any]:
         names: list[dict[str, Any]] = [{"enum": registry.names}]
         if with_model:
             names.append({"type": "string", "pattern": f"^({'|'.join(with_model)}):.+$"})
-        schema["properties"][key] = {"description": described, "anyOf": [*names, *tables]}
+        several = [{"type": "array", "items": {"type": "object", "required": ["share"]}}] if key == "teacher" else []
+        schema["properties"][key] = {"description": described, "anyOf": [*names, *tables, *several]}
     definitions.pop("Part", None)
     return schema
 

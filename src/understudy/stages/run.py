@@ -11,8 +11,10 @@ from typing import Any
 
 from understudy.answers import Number
 from understudy.config import Config
-from understudy.methods import Method, Role, Source
+from understudy.formats import Format
+from understudy.methods import Method, Role, Source, TeacherAlone
 from understudy.progress import Progress, Silent
+from understudy.prompts import Prompter
 from understudy.records import Question
 from understudy.rundir import RunDir
 from understudy.sandbox import Sandbox
@@ -54,8 +56,22 @@ class Run:
         sizes = (self.task.size(split) for split in splits if split in self.task.splits)
         return sum(size if self.config.limit is None else min(size, self.config.limit) for size in sizes)
 
+    def asked_formats(self) -> list[Format]:
+        """The formats that the teacher is asked for."""
+        sources = [source for role in self.method.roles() for source in role.sources]
+        alone = [self.method.format] if isinstance(self.method, TeacherAlone) else []
+        return [*(source.format for source in sources if source.by == "teacher"), *alone]
+
     def samples(self, source: Source) -> int:
         return self.config.generate.samples if source.samples is None else source.samples
+
+    def prompter(self) -> Prompter:
+        """Whoever writes the prompts for the teacher.
+
+        Raises:
+            ConfigError: a template cannot be read.
+        """
+        return Prompter(self.config.prompt, self.config.seed, self.folder)
 
     def sandbox(self) -> Sandbox:
         """A sandbox with the configured limits, to be used in a `with` block."""

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from understudy import students
 from understudy.methods import Source
 from understudy.procedures import AsyncCompleter, Completer, Procedure, derive_seed
+from understudy.prompts import Prompt
 from understudy.records import Completion, Question, Sampling
 from understudy.rundir import digest
 from understudy.stages.run import Run
@@ -45,11 +46,14 @@ class Writer(ABC):
         """What is asked."""
         return question.text
 
+    def seed(self, question: Question) -> int:
+        """Of the samples of a question."""
+        return derive_seed(self.run.config.generate.seed, self.source.name, question.id)
+
     def write(self, question: Question, n: int) -> Procedure[list[Completion]]:
         """`n` completions."""
-        seed = derive_seed(self.run.config.generate.seed, self.source.name, question.id)
         ask = self.source.format.ask
-        return (yield from ask(self.source.by, self.prompt(question), n, 0, seed))
+        return (yield from ask(self.source.by, self.prompt(question), n, 0, self.seed(question)))
 
 
 class TeacherWriter(Writer):
@@ -57,17 +61,28 @@ class TeacherWriter(Writer):
 
     def __init__(self, run: Run, source: Source) -> None:
         super().__init__(run, source)
-        self._identity = run.teacher.identity()
-        self._shown = run.task.demonstrations(source.format.name)[: run.config.generate.demonstrations]
+        self._prompter = run.prompter()
+        self._examples = run.task.demonstrations(source.format.name)
 
     def identity(self) -> str:
-        return self._identity
+        return f"{self.run.teacher.identity()} {self._prompter.identity()}"
 
     def open(self, account: Account) -> AbstractContextManager[Completer | AsyncCompleter]:
         return self.run.teacher.open(self.run.task, self.run.config.generate.concurrency, account)
 
     def prompt(self, question: Question) -> str:
-        return self.run.teacher.prompt(self.run.task, question, self.source.format, self._shown)
+        return self._asked(question).text
+
+    def write(self, question: Question, n: int) -> Procedure[list[Completion]]:
+        asked, ask = self._asked(question), self.source.format.ask
+        return (yield from ask(self.source.by, asked.text, n, 0, self.seed(question), asked.turns))
+
+    def _asked(self, question: Question) -> Prompt:
+        task, format = self.run.task, self.source.format
+        own = self.run.teacher.part(question.id).own_prompt(task, question, format)
+        if own is not None:
+            return Prompt(own)
+        return self._prompter.prompt(task, question, format, self._examples, self.run.config.generate.demonstrations)
 
 
 class StudentWriter(Writer):

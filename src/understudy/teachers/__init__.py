@@ -14,6 +14,7 @@ TEACHERS: Registry[Teacher] = Registry(
     "teacher",
     {
         "local": "understudy.teachers.local:LocalTeacher",
+        "mixed": "understudy.teachers.mixed:MixedTeacher",
         "none": "understudy.teachers.teacher:NoTeacher",
         "openai": "understudy.teachers.openai:OpenAITeacher",
         "recorded": "understudy.teachers.recorded:RecordedTeacher",

@@ -33,7 +33,7 @@ from understudy.teachers.kept import Attempts, Reply, keeping
 from understudy.teachers.prices import Price, listed, table_version
 from understudy.teachers.requests import Malformed, Patience, Refused, Requests
 from understudy.teachers.store import Answer, Cost
-from understudy.teachers.teacher import Teacher
+from understudy.teachers.teacher import Teacher, messages
 
 _FINISH: Mapping[str, Finish] = {"length": "length", "content_filter": "refused"}
 _MAX_STOPS = 4  # more are an error at OpenAI; the others are cut here
@@ -183,8 +183,7 @@ class _Endpoint:
         if settings.dialect == "completions":
             body["prompt"] = ask.prompt + ask.prefix
         else:
-            said = (("system", settings.system), ("user", ask.prompt), ("assistant", ask.prefix))
-            body["messages"] = [{"role": who, "content": text} for who, text in said if text or who == "user"]
+            body["messages"] = [{"role": who, "content": text} for who, text in messages(ask, settings.system)]
         body["n"] = n
         body[settings.max_tokens_field] = sampling.max_tokens
         body["temperature"] = sampling.temperature

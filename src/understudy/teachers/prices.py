@@ -17,6 +17,11 @@ class Price(NamedTuple):
     usd_per_million_input: Decimal
     usd_per_million_output: Decimal
 
+    def __str__(self) -> str:
+        """$0.15 and $0.6 a million tokens of prompts and completions."""
+        low, high = (f"${price.normalize():f}" for price in self)
+        return f"{low} and {high} a million tokens of prompts and completions"
+
     def picodollars(self, prompt_tokens: int, completion_tokens: int) -> int:
         """What so many tokens cost; a fraction of a picodollar counts as a whole one."""
         millionths = prompt_tokens * self.usd_per_million_input + completion_tokens * self.usd_per_million_output

@@ -21,6 +21,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import threading
 import time
 import uuid
 import zlib
@@ -88,6 +89,7 @@ def request_of(identity: str, ask: Ask, sample: int) -> Json:
         "schema": SCHEMA,
         "endpoint": identity,
         "prompt": ask.prompt,
+        "turns": [list(turn) for turn in ask.turns],
         "prefix": ask.prefix,
         "stop": list(ask.stop),
         "temperature": sampling.temperature,
@@ -116,6 +118,7 @@ class Store:
         self.path = path
         self._owner = uuid.uuid4().hex
         self._lock: FileLock | None = None
+        self._turn = threading.RLock()  # one thread at a time
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +166,7 @@ class Store:
 
     def transact(self, actions: Sequence[Callable[[], T]]) -> list[T]:
         """Do all of `actions` and commit them together, or none of them."""
-        with self._explained():
+        with self._turn, self._explained():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 results = [action() for action in actions]
@@ -179,7 +182,7 @@ class Store:
 
         With `failed`, the reason of a failure stands in where there is no answer.
         """
-        with self._explained():
+        with self._turn, self._explained():
             return [self._find(key, max_tokens, failed) for key in keys]
 
     def _find(self, key: bytes, max_tokens: int, failed: bool) -> Completion | None:

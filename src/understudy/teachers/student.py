@@ -9,7 +9,7 @@ that its method says (`Method.writes`); a source in another format is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from understudy.errors import TeacherError
 from understudy.formats import Format
 from understudy.methods import METHODS, Method
 from understudy.procedures import Ask, Completer
-from understudy.records import Question, Rationale
+from understudy.records import Question
 from understudy.rundir import RunDir, digest, read_json
 from understudy.tasks.task import Task
 from understudy.teachers.account import Account
@@ -91,10 +91,8 @@ class StudentTeacher(Teacher):
             )
         return earlier.method.refuses(task)
 
-    def prompt(
-        self, task: Task, question: Question, format: Format, shown: Sequence[tuple[Question, Rationale]]
-    ) -> str:
-        """The prompt it was trained on; `shown` plays no part.
+    def own_prompt(self, task: Task, question: Question, format: Format) -> str | None:
+        """The prompt it was trained on.
 
         Raises:
             TeacherError: it does not write `format`.

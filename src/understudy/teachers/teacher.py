@@ -14,8 +14,8 @@ from understudy.config import Settings
 from understudy.errors import TeacherError
 from understudy.formats import Format
 from understudy.methods import Method
-from understudy.procedures import AsyncCompleter, Completer
-from understudy.records import Question, Rationale
+from understudy.procedures import Ask, AsyncCompleter, Completer
+from understudy.records import Question
 from understudy.tasks.task import Task
 from understudy.teachers.account import Account
 from understudy.teachers.prices import Price
@@ -72,11 +72,20 @@ class Teacher(Settings, ABC):
         """Why it cannot teach by `method` in the run whose directory is `out`, in a sentence; None if it can."""
         return None
 
-    def prompt(
-        self, task: Task, question: Question, format: Format, shown: Sequence[tuple[Question, Rationale]]
-    ) -> str:
-        """What it is asked to write a rationale of `question` in `format`; `shown` are worked examples."""
-        return format.prompt(task, question, shown)
+    def own_prompt(self, task: Task, question: Question, format: Format) -> str | None:
+        """The prompt that it must be asked by, whatever the configuration says of prompts; None: as that says."""
+        return None
+
+    def part(self, key: str) -> Teacher:
+        """Who answers the asks of that key: the teacher itself, or one of those it is mixed from."""
+        return self
+
+    def told(self, ask: Ask) -> list[tuple[str, str]]:
+        """What the model sees of an ask: messages as (role, text), or one text without a role."""
+        settings = self.model_dump(include={"dialect", "system"})
+        if settings.get("dialect") == "chat":
+            return messages(ask, settings["system"])
+        return [("", ask.prompt + ask.prefix)]
 
     def note(self) -> str:
         """What every report of a run with this teacher must say; "" if nothing."""
@@ -98,3 +107,11 @@ class NoTeacher(Teacher):
 
     def identity(self) -> str:
         return "none"
+
+
+def messages(ask: Ask, system: str = "") -> list[tuple[str, str]]:
+    """What a chat model is told, as (role, text): one system message at most, the turns or the prompt, the prefix."""
+    turns = ask.turns or (("user", ask.prompt),)
+    systems = [system, *(text for role, text in turns if role == "system")]
+    said = [("system", "\n\n".join(filter(None, systems))), *(turn for turn in turns if turn[0] != "system")]
+    return [(role, text) for role, text in (*said, ("assistant", ask.prefix)) if text or role == "user"]
