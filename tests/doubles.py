@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Told(Teacher):
 
     @contextmanager
     def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[Completer]:
-        yield KeptBatches(self, self.identity(), account or Account())
+        yield self if account is None else KeptBatches(self, self.identity(), account)
 
     def complete(self, asks: Sequence[Ask]) -> list[list[Completion]]:
         self._asked.extend(asks)
@@ -96,8 +96,9 @@ class Streaming(Teacher):
 
     @contextmanager
     def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[AsyncCompleter]:
-        with keeping(self, self.identity(), account or Account()) as live:
-            yield live
+        with ExitStack() as stack:
+            booked = stack.enter_context(Account()) if account is None else account
+            yield stack.enter_context(keeping(self, self.identity(), booked))
 
     def most(self, ask: Ask, n: int) -> Cost:
         return Cost()

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -236,7 +237,7 @@ def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
 def test_a_store_of_the_future_is_refused(tmp_path: Path) -> None:
     with Store(tmp_path / "s"):
         pass
-    with sqlite3.connect(tmp_path / "s") as db:
+    with closing(sqlite3.connect(tmp_path / "s")) as db, db:
         db.execute("UPDATE meta SET value = '99'")
     with pytest.raises(StoreError, match="newer understudy"):
         Store(tmp_path / "s")

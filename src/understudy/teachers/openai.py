@@ -95,7 +95,10 @@ class OpenAITeacher(Teacher):
         """
         if not self.model:
             raise TeacherError('no model is named. Say which one to ask, e.g. teacher = "openai:gpt-4o-mini"')
-        account = account or Account()
+        if account is None:
+            with Account() as account, self.open(task, concurrency, account) as live:
+                yield live
+            return
         price = self.price()
         if price is None and account.budget.usd is not None:
             raise TeacherError(

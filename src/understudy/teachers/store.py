@@ -125,21 +125,27 @@ class Store:
             self._db = sqlite3.connect(
                 ":memory:" if path is None else path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
-            self._db.executescript(_TABLES)
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
-            [(schema,)] = self._db.execute("SELECT value FROM meta WHERE name = 'schema'")
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _prepare(self) -> None:
+        """Make the tables, see that they are ours, and show that this process lives."""
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
+        self._db.executescript(_TABLES)
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
+        [(schema,)] = self._db.execute("SELECT value FROM meta WHERE name = 'schema'")
         if int(schema) > SCHEMA:
-            self._db.close()
             raise StoreError(
-                f"{path}: written by a newer understudy (schema {schema}, this one knows {SCHEMA}). Update this one"
+                f"{self.path}: written by a newer understudy (schema {schema}, this one knows {SCHEMA}). Update this one"
             )
-        if path is not None:
+        if self.path is not None:
             self._lock = FileLock(self._owners / self._owner, timeout=0)
-            with self._explained():
-                self._owners.mkdir(exist_ok=True)
-                self._lock.acquire()
+            self._owners.mkdir(exist_ok=True)
+            self._lock.acquire()
 
     @property
     def _owners(self) -> Path:
