@@ -26,6 +26,7 @@ from understudy.records import Prediction, Question, Sampling, Verdict, VerdictR
 from understudy.rundir import Checkpoint, digest
 from understudy.stages import spending
 from understudy.stages.run import Run
+from understudy.teachers.account import Account
 
 COMMIT_S = 1.0
 NOT_JUDGED = frozenset({"failed", "unsupported"})
@@ -67,7 +68,8 @@ def evaluate(run: Run, subject: None = None) -> int:
         saved = stack.enter_context(Checkpoint([run.dir.predictions], digest([inputs(run), sandbox.engine])))
         begun = int(saved.state.get("questions", 0))
         bar.advance(begun)
-        roles = _roles(run, stack) if begun < total else {}
+        account = stack.enter_context(spending.account(run))
+        roles = _roles(run, stack, account) if begun < total else {}
         driver = Driver(roles, sandbox.run, run.config.seed, Sampling(max_tokens=settings.max_tokens))
         committed = time.monotonic()
         for split, batch in _batches(run, splits, settings.batch_size, begun):
@@ -76,7 +78,7 @@ def evaluate(run: Run, subject: None = None) -> int:
                 verdict = judge(run, question, prediction)
                 saved.write(0, {"split": split, **verdict.to_json(), "question_text": question.text})
             begun += len(batch)
-            bar.advance(len(batch))
+            bar.advance(len(batch), **account.info())
             if time.monotonic() - committed >= COMMIT_S:
                 saved.commit({"questions": begun})
                 committed = time.monotonic()
@@ -118,11 +120,10 @@ def _splits(run: Run) -> Sequence[str]:
     return splits
 
 
-def _roles(run: Run, stack: ExitStack) -> dict[str, Completer | AsyncCompleter]:
+def _roles(run: Run, stack: ExitStack, account: Account) -> dict[str, Completer | AsyncCompleter]:
     """Who answers for each role: the trained students, and the teacher if the method asks it."""
     roles: dict[str, Completer | AsyncCompleter] = {}
     if run.method.asks_teacher:
-        account = stack.enter_context(spending.account(run))
         opened = run.teacher.open(run.task, run.config.generate.concurrency, account)
         roles["teacher"] = stack.enter_context(opened)
     for role in run.method.roles():

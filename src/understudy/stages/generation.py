@@ -60,7 +60,7 @@ def generate(run: Run, source: Source) -> int:
                 asking = driver.each(
                     _procedures(who),
                     run.config.generate.concurrency,
-                    lambda *_: bar.advance(1, **({"spent": line} if (line := account.line()) else {})),
+                    lambda *_: bar.advance(1, **account.info()),
                 )
                 asyncio.run(asking)
             live = live.recall()

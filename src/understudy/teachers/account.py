@@ -129,13 +129,13 @@ class Account:
             f"What was answered is kept; raise {key} to go on"
         )
 
-    def line(self) -> str:
-        """What was spent so far, for a progress bar: `$1.27 of $5`; "" while there is nothing to say."""
+    def info(self) -> dict[str, str]:
+        """What a progress bar shows: `spent $1.27 of $5`; nothing while there is nothing to say."""
         if self.budget.usd is not None:
-            return f"{usd(self._spent)} of ${self.budget.usd}"
+            return {"spent": f"{usd(self._spent)} of ${self.budget.usd}"}
         if self.budget.tokens is not None:
-            return f"{self._spent.tokens:,} of {self.budget.tokens:,} tokens"
-        return usd(self._spent) if self._spent.picodollars else ""
+            return {"spent": f"{self._spent.tokens:,} of {self.budget.tokens:,} tokens"}
+        return {"spent": usd(self._spent)} if self._spent.picodollars else {}
 
     def ledger(self) -> Json | None:
         """What the run has spent, for its manifest; None if it never opened the store."""
