@@ -31,12 +31,14 @@ class Format(ABC):
         name: as in the configuration and in demonstrations.
         instruction: the line that opens a prompt with worked examples; "" if they say enough.
         cue, gap: what follows the question, and what stands between that and the rationale.
+        made_up: the text of a rationale for a dry run where a task has no worked example.
     """
 
     name: ClassVar[str]
     instruction: ClassVar[str] = ""
     cue: ClassVar[str] = "A:"
     gap: ClassVar[str] = " "
+    made_up: ClassVar[str] = "Made up."
 
     def show(self, task: Task, question: Question, rationale: Rationale | None) -> str:
         """One block of a few-shot prompt: the question and its worked rationale; without one, left open to complete."""

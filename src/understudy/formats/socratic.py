@@ -34,6 +34,7 @@ class Socratic(Format):
     name = "socratic"
     instruction = INSTRUCTION
     gap = "\n"
+    made_up = f"What is made up?{SEPARATOR}This is."
 
     def instructions(self, task: Task, question: Question) -> str:
         return (

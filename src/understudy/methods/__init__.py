@@ -20,6 +20,7 @@ METHODS: Registry[Method] = Registry(
         "pad": "understudy.methods.pad:Pad",
         "pal": "understudy.methods.few_shot:Pal",
         "single-task": "understudy.methods.single_task:SingleTask",
+        "socratic": "understudy.methods.socratic:SocraticCot",
         "step-by-step": "understudy.methods.step_by_step:StepByStep",
     },
 )

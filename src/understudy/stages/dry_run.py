@@ -42,7 +42,7 @@ def dry_run(task: Task, method: Method, question: Question) -> Rehearsal:
         for source in role.sources:
             shown = task.demonstrations(source.format.name)
             prompts.append(source.format.prompt(task, question, shown))
-            found[source.name] = [shown[0][1] if shown else Rationale("Made up.", question.answer)]
+            found[source.name] = [shown[0][1] if shown else Rationale(source.format.made_up, question.answer)]
         examples += method.examples(task, role, question, found)
     calls = next(method.answer(task, question))
     prompts += [call.prompt for call in calls if isinstance(call, Ask)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from understudy import jsonl
 from understudy.answers import AnswerKind, kind
@@ -29,6 +29,7 @@ class Asdiv(OneFile):
     """ASDiv: 2,305 word problems of many kinds."""
 
     name = "asdiv"
+    human_formats: ClassVar[tuple[str, ...]] = ("cot", "program")
     folder: UserPath = Path("asdiv")
     """Folder with `asdiv.jsonl`."""
 

@@ -33,6 +33,7 @@ class Cqa(Published):
 
     name = "cqa"
     cue: ClassVar[str] = "So the answer is"
+    human_formats: ClassVar[tuple[str, ...]] = ("cot",)
     folder: UserPath = Path("cqa")
     """Folder with `train.jsonl` and `test.jsonl`."""
     validation: Literal["file", "step-by-step"] = "file"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from understudy import jsonl
 from understudy.answers import AnswerKind, kind
@@ -30,6 +30,7 @@ class Gsm8k(Published):
     """GSM8K: grade school word problems with human solutions and Socratic steps."""
 
     name = "gsm8k"
+    human_formats: ClassVar[tuple[str, ...]] = ("cot", "socratic")
     folder: UserPath = Path("gsm8k")
     """Folder with `train.jsonl` and `test.jsonl`, and `socratic_train.jsonl` and `socratic_test.jsonl` if there are."""
     annotations: Literal["strip", "keep"] = "strip"

@@ -71,6 +71,7 @@ class Kinfolk(Task):
 
     name: ClassVar[str] = "kinfolk"
     cue: ClassVar[str] = "So the answer is"
+    human_formats: ClassVar[tuple[str, ...]] = ("cot", "label", "socratic")
     seed: int = 0
     """Another seed gives other questions; what is held out from training stays the same."""
     train: int = Field(4000, ge=1)
@@ -139,6 +140,10 @@ class Kinfolk(Task):
         if format == "label":
             return Rationale("", answer)
         raise ValueError(f"kinfolk has no solutions in the format {format!r}; there are cot, label, socratic")
+
+    def human(self, question: Question, format: str) -> Rationale | None:
+        """The exact rationale, in place of one that a human wrote."""
+        return self.solution(question, format) if format in self.human_formats else None
 
     def mistaken(self, question: Question, random: Random) -> Question:
         """`question` with one fact of its chain misread so that it leads to another answer: to imitate a slip.

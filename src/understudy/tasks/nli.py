@@ -29,6 +29,7 @@ class Nli(Published):
     """A data set of premises and hypotheses with one of three labels."""
 
     next_question: ClassVar[tuple[str, ...]] = ("\nPremise:", "\nQ:")
+    human_formats: ClassVar[tuple[str, ...]] = ("cot",)
     input_form: Literal["named", "joined"] = "named"
     """How a question is shown: both parts by name, or joined by `</s>`, T5's end token, as Distilling Step-by-Step does."""
     train_on: Literal["train", "valid"] | None = None

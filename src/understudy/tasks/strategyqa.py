@@ -26,6 +26,7 @@ class Strategyqa(Published):
 
     name = "strategyqa"
     cue: ClassVar[str] = "So the answer is"
+    human_formats: ClassVar[tuple[str, ...]] = ("cot", "socratic")
     folder: UserPath = Path("strategyqa")
     """Folder with `train.jsonl` and `dev.jsonl`."""
 

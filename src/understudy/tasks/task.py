@@ -25,11 +25,13 @@ class Task(Settings, ABC):
         name: as in the configuration.
         cue: the words before the answer in a chain of thought, as the demonstrations and the reader use them.
         next_question: what a model writes when it runs on into a new question; completions are cut there.
+        human_formats: the formats in which `human` may have a rationale, whether or not the files at hand hold any.
     """
 
     name: ClassVar[str]
     cue: ClassVar[str] = "The answer is"
     next_question: ClassVar[tuple[str, ...]] = ("\nQ:", "\nQuestion:")
+    human_formats: ClassVar[tuple[str, ...]] = ()
     demonstrations_path: UserPath | None = None
     """File of worked examples instead of the task's own: rows with `question`, `answer`, and `cot`, `program` or `socratic`;
     `understudy draft` writes a first version of one."""

@@ -69,6 +69,7 @@ class Wordsums(Task):
     """Arithmetic word problems of several steps, generated offline with exact programs and chains of thought."""
 
     name: ClassVar[str] = "wordsums"
+    human_formats: ClassVar[tuple[str, ...]] = ("cot", "label", "program", "socratic")
     seed: int = 0
     """Another seed gives other questions; what is held out from training stays the same."""
     train: int = Field(4000, ge=1)
@@ -156,6 +157,10 @@ class Wordsums(Task):
         if format == "label":
             return Rationale("", answer)
         raise ValueError(f"wordsums has no solutions in the format {format!r}; there are cot, label, program, socratic")
+
+    def human(self, question: Question, format: str) -> Rationale | None:
+        """The exact rationale, in place of one that a human wrote."""
+        return self.solution(question, format) if format in self.human_formats else None
 
     def mistaken(self, question: Question, random: Random) -> Question:
         """`question` with one number of its steps changed so that they lead to another whole value: to imitate a slip.
