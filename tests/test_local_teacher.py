@@ -134,7 +134,7 @@ def test_the_answers_are_those_of_plain_transformers(folders: dict[str, Path]) -
 def test_a_prompt_over_the_positions_fails_with_its_reason_and_the_others_do_not(folders: dict[str, Path]) -> None:
     with opened(folders[DECODER]) as live:
         [[long], [short]] = live.complete([Ask("teacher", "a " * 100), Ask("teacher", "a", sampling=WARM)])
-    assert (long.text, long.finish) == ("", "failed")
+    assert (long.text, long.finish) == ("", "length")
     assert "the model has 96 positions" in long.error
     assert short.finish in ("stop", "length")
 

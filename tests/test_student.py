@@ -153,10 +153,12 @@ def test_a_completion_is_cut_where_the_positions_end(untrained: dict[str, Studen
     assert (completion.prompt_tokens or 0) + (completion.completion_tokens or 0) == 96
 
 
-def test_a_prompt_that_leaves_no_position_fails_and_the_others_do_not(learned: dict[str, Student]) -> None:
-    [[failed], [fine]] = learned[DECODER].complete([Ask("student", "a " * 100), asks()[0]])
-    assert (failed.text, failed.finish) == ("", "failed")
-    assert "the model has 96 positions" in failed.error
+def test_a_prompt_that_leaves_no_position_is_the_students_limit_and_the_others_have_theirs(
+    learned: dict[str, Student],
+) -> None:
+    [[cut], [fine]] = learned[DECODER].complete([Ask("student", "a " * 100), asks()[0]])
+    assert (cut.text, cut.finish) == ("", "length")  # and so it counts against the student
+    assert "the model has 96 positions" in cut.error
     assert (fine.text, fine.finish) == (EXAMPLES[0].target, "stop")
 
 

@@ -105,7 +105,7 @@ def unanswered(completion: Completion) -> Fault | None:
     if completion.finish == "refused":
         return Fault("refusal", completion.error)
     if not completion.text.strip():
-        return Fault("truncated" if completion.finish == "length" else "empty")
+        return Fault("truncated" if completion.finish == "length" else "empty", completion.error)
     return None
 
 

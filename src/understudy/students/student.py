@@ -61,7 +61,8 @@ class Student:
         """`ask.n` completions for each ask, in order.
 
         A completion ends with the end token or before a text of `ask.stop` (`stop`), or is cut at `max_tokens` or where
-        the model's positions end (`length`). A prompt that leaves no position is `failed`. The end token counts as a
+        the model's positions end (`length`). A prompt that leaves no position has an empty
+        completion, `length` too, with the reason. The end token counts as a
         completion token.
         """
         lines = [self._lines(ask) for ask in asks]
@@ -159,7 +160,7 @@ class Student:
             )
             if not read:
                 error = "the prompt has no tokens"
-            return Completion("", "failed", self.name, read, 0, error)
+            return Completion("", "length", self.name, read, 0, error)
         text, _ = self._cut(self._text(line.prefix, line.written), ask.stop)
         return Completion(text, "stop" if line.finished else "length", self.name, read, len(line.written))
 
