@@ -168,6 +168,9 @@ class Filter(Settings):
 
     keep: Literal["right", "agreed", "parsed", "all"] | None = None
     """What to keep instead of what the method's source says: `right`, `agreed`, `parsed` or `all`."""
+    unlabelled: Literal["parsed", "agreed", "drop"] = "parsed"
+    """What `right` means for a question without a gold answer: `parsed` (an answer could be read; a program must run),
+    `agreed` (the answer that most of several samples reach) or `drop` (nothing is kept)."""
     duplicates: Literal["drop", "keep"] = "drop"
     """Whether a second rationale equal to an earlier one of the same question is dropped."""
     overlap: Literal["drop", "keep"] = "drop"

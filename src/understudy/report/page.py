@@ -91,6 +91,11 @@ def _funnel(source: SourceView, roles: Sequence[RoleView] = ()) -> list[tuple[st
     if numbers.get("questions_kept") is not None:
         questions = f", of {numbers['questions_kept']} of {numbers.get('questions')} questions"
     bars.append(("kept", numbers.get("kept"), f"by the rule {numbers.get('keep')!r}{questions}"))
+    if numbers.get("unlabelled"):
+        words = f"of {numbers['unlabelled']} completions of questions without a gold answer"
+        bars.append(
+            ("unlabelled", numbers["unlabelled_kept"], f"{words}, kept by the rule {numbers['keep_unlabelled']!r}")
+        )
     for role in roles:
         if role.examples:
             held_out = f", and {role.held_out} held out for validation" if role.held_out else ""
