@@ -275,6 +275,8 @@ class Config(Settings):
     """The student: a hub id, a folder, or `scratch:NAME`, an untrained model made from a configuration."""
     seed: int = 0
     """All randomness of the run follows from it."""
+    until: Literal["generate", "filter", "build", "train", "evaluate", "report"] = "report"
+    """The stage where `understudy run` ends; the page is then written from what there is. `report`: everything."""
     limit: int | None = Field(None, ge=1)
     """Only the first so many questions of every split: for a pilot."""
     data: Path | None = None

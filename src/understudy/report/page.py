@@ -21,7 +21,7 @@ from understudy.report import plots, rows
 from understudy.report.rows import NOTHING, columns_for, rows_of, table, text_table, verdict
 from understudy.report.view import CLIP, RoleView, RunView, SourceView, read_run, read_runs
 
-__all__ = ["render_text_table", "table", "to_toml", "write_card", "write_report"]
+__all__ = ["render_funnels", "render_text_table", "table", "to_toml", "write_card", "write_report"]
 
 _NOT_FOR_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -136,6 +136,23 @@ def render_text_table(runs: Sequence[Path]) -> str:
     return text_table(table(runs))
 
 
+def render_funnels(run: Path) -> str:
+    """What became of each source's completions, and why they were rejected, for the terminal.
+
+    Raises:
+        RunError, DataError: the directory is not a run's, or a file in it is broken.
+    """
+    lines = []
+    for source in read_run(run).sources:
+        lines.append(f"{source.name}: {_steps(source) or 'not filtered yet'}")
+        lines += [f"{fault.count:>8}  {fault.slug}" for fault in source.faults]
+    return "\n".join(lines)
+
+
+def _steps(source: SourceView) -> str:
+    return " -> ".join(f"{count} {name}" for name, count, _ in _funnel(source))
+
+
 def write_card(run: Path, out: Path) -> None:
     """Write a run's README: the verdict, the numbers as a Markdown table, how to make it again.
 
@@ -156,9 +173,7 @@ def write_card(run: Path, out: Path) -> None:
         "What stands behind the numbers (rejected completions, wrong answers, the loss) is in `report.html`.",
         "",
     ]
-    for source in view.sources:
-        steps = " -> ".join(f"{count} {name}" for name, count, _ in _funnel(source))
-        lines += [f"- source `{source.name}`: {steps}"] if steps else []
+    lines += [f"- source `{source.name}`: {_steps(source)}" for source in view.sources if source.funnel]
     for role in view.roles:
         lines.append(f"- student `{role.name}`: " + ", ".join(f"{name} {value}" for name, value in _facts(role)))
     if view.config:
