@@ -53,7 +53,7 @@ def render(runs: Sequence[RunView]) -> str:
     )
     environment.filters.update(percent=rows.percent, amount=rows.amount, duration=rows.duration)
     environment.globals.update(
-        funnel=_funnel, facts=_facts, loss=lambda *args: Markup(_loss(*args)), toml=to_toml, cut=_cut
+        funnel=_funnel, ledger=_ledger, facts=_facts, loss=lambda *args: Markup(_loss(*args)), toml=to_toml, cut=_cut
     )
     found = rows_of(runs)
     measured = [row for row in found if row["accuracy"] is not None]
@@ -101,6 +101,27 @@ def _funnel(source: SourceView, roles: Sequence[RoleView] = ()) -> list[tuple[st
             held_out = f", and {role.held_out} held out for validation" if role.held_out else ""
             bars.append(("examples", sum(role.examples.values()), f"rows for {role.name} to train on{held_out}"))
     return [(name, count, words) for name, count, words in bars if count is not None]
+
+
+def _ledger(run: RunView) -> list[tuple[str, str, str]]:
+    """What was spent on the teacher, as (what, how much, in words)."""
+    ledger = run.ledger
+    if not ledger:
+        return []
+    usd, budget, tokens = ledger["usd"], ledger["budget_usd"], ledger["budget_tokens"]
+    limits = [
+        *([rows.money(budget)] if budget is not None else []),
+        *([f"{tokens:,} tokens"] if tokens is not None else []),
+    ]
+    unpaid = "nothing was charged, or the price is not known"
+    return [
+        ("requests sent", f"{ledger['requests']:,}", ""),
+        ("of unknown outcome", f"{ledger['unknown']:,}", "counted at the most that they can have cost"),
+        ("tokens", f"{ledger['tokens']:,}", "of prompts and completions together"),
+        ("dollars", NOTHING if usd is None else rows.money(usd), unpaid if usd is None else ""),
+        ("from the store", f"{ledger['replayed']:,}", "answers that were there already and cost nothing again"),
+        ("budget", " and ".join(limits) or "none", ""),
+    ]
 
 
 def _facts(role: RoleView) -> list[tuple[str, str]]:

@@ -114,6 +114,11 @@ class RunView:
         stale = f"The answers are older than {', '.join(newer)}: they were given before these steps were done again."
         return [str(note) for note in self.manifest.get("notes", ())] + [stale] * bool(newer)
 
+    @property
+    def ledger(self) -> Mapping[str, Any]:
+        """What was spent on the teacher, as its account says; {} if no paid or slow teacher was asked."""
+        return self.manifest.get("ledger") or {}
+
     def part(self, key: str) -> str:
         """The name of a part of the configuration, as `name` or `name:model`; "" if it is not known."""
         value = self.config.get(key)

@@ -64,9 +64,11 @@ def add(run: Run, step: str, rows: int, seconds: float) -> None:
 
 
 def book(run: Run, ledger: Json | None) -> None:
-    """Note what the run has spent on its teacher; None: nothing was asked."""
+    """Note what the run has spent on its teacher, all times together; None: nothing was asked."""
     found = read_json(run.dir.manifest)
     if found is not None and ledger is not None:
+        before = found.get("ledger") or {}
+        ledger = {**ledger, "replayed": ledger["replayed"] + before.get("replayed", 0)}
         jsonl.write_text(run.dir.manifest, json.dumps({**found, "ledger": ledger}, indent=1) + "\n")
 
 
