@@ -91,7 +91,7 @@ def amount(number: float | None) -> str:
     return f"{number:.3g}" if number % 1 else f"{number:.0f}"
 
 
-def money(usd: str) -> str:
+def money(usd: str | Decimal) -> str:
     """12.3 -> `$12.30`, 0.00421 -> `$0.0042`."""
     exact = Decimal(usd)
     return f"${exact:.2f}" if exact >= Decimal("0.01") or not exact else f"${exact:.2g}"
