@@ -14,6 +14,16 @@ from understudy.evidence.metrics import summarise
 HOSTILE = "</pre></script><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>\x00\u202e\ud800"
 PROGRAM = "def solution():\n    pens = 12\n    more = 5\n    return pens + more"
 
+LEDGER = {
+    "requests": 104,
+    "unknown": 2,
+    "tokens": 51200,
+    "usd": "0.31",
+    "replayed": 17,
+    "budget_usd": "5",
+    "budget_tokens": None,
+}
+
 
 def make_run(
     root: Path,
@@ -63,6 +73,7 @@ def _manifest(root: Path, method: str, notes: Sequence[str]) -> None:
             "host": {"system": "Linux", "machine": "x86_64"},
             "steps": steps,
             "notes": list(notes),
+            "ledger": LEDGER,
         },
     )
 
@@ -79,7 +90,7 @@ def _source(root: Path, text: str) -> None:
         "questions_kept": 80,
         "overlap": 0,
     }
-    tokens = {"prompt_tokens": 41000, "completion_tokens": 9000, "usd": "0.31"}
+    tokens = {"prompt_tokens": 41000, "completion_tokens": 9000}
     jsonl.write(
         root / "rationales/program.jsonl",
         [{"question": f"train-{n}", "sample": 0, "text": text, "answer": "17"} for n in range(80)],

@@ -54,6 +54,35 @@ def test_a_stage_walks_the_plan_up_to_itself(config: Path) -> None:
     assert not Path("here/examples").exists()
 
 
+def test_a_configuration_may_say_where_a_run_ends(config: Path) -> None:
+    config.write_text('until = "filter"\n' + SMALL)
+    assert [line.split()[-1] for line in understudy("plan", config).stdout.splitlines()[1:]] == [
+        "generate-program", "filter-program", "report"
+    ]  # fmt: skip
+    result = understudy("run", config)
+    assert result.exit_code == 0, result.output
+    assert "program: 40 asked -> " in result.stdout
+    assert 'The configuration ends here: until = "filter". To go on:  until=report' in result.stdout
+    assert "Why completions were rejected" in Path("runs/small/report.html").read_text()
+    assert not Path("runs/small/examples").exists()
+    assert understudy("build", config).exit_code == 0, "a command is stronger than the configuration"
+    assert Path("runs/small/examples/student.jsonl").exists()
+    assert understudy("run", config, "until=report").exit_code == 0
+    assert Path("runs/small/metrics.json").exists()
+
+
+def test_a_method_without_the_stage_where_a_run_ends_has_a_page_all_the_same(config: Path) -> None:
+    assert understudy("run", config, "method=finetune", "until=filter").exit_code == 0
+    assert "not evaluated yet" in Path("runs/small/report.html").read_text()
+
+
+def test_answers_older_than_the_filter_are_said_to_be(config: Path) -> None:
+    assert understudy("run", config).exit_code == 0
+    assert "older" not in Path("runs/small/report.html").read_text()
+    assert understudy("run", config, "until=filter", "filter.keep=parsed").exit_code == 0
+    assert "The answers are older than filter-program" in Path("runs/small/report.html").read_text()
+
+
 def test_a_run_directory_stands_for_its_configuration(config: Path) -> None:
     understudy("build", config, "task.train=30", "--out", "here")
     assert understudy("run", "here").exit_code == 0

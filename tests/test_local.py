@@ -371,7 +371,7 @@ def test_unlabelled_rows_are_asked_counted_kept_and_learned(tmp_path: Path) -> N
     }
     examples = [json.loads(line) for line in run.dir.examples("student").read_text().splitlines()]
     assert (len(examples), examples[0]["prompt"]) == (20, "0 + 1? about sums")
-    assert "10 training questions have no answer" in run.dir.page.read_text()
+    assert "10 training questions have no gold answer" in run.dir.page.read_text()
 
 
 class Curious(LabelDistillation):

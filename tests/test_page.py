@@ -57,6 +57,11 @@ def test_the_page_answers_how_good_how_sure_and_where_it_fails(tmp_path: Path) -
         "wrong_answer",
         "1.23 M",
         "$0.31",
+        "requests sent 104",
+        "of unknown outcome 2 counted at the most",
+        "tokens 51,200",
+        "from the store 17",
+        "budget $5.00",
         "name_error",
     ):
         assert fact in shown

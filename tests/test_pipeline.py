@@ -269,14 +269,86 @@ def test_the_configuration_may_overrule_what_is_kept(tmp_path: Path) -> None:
     assert len(rows(run.dir.rationales("rationale"))) == 12
 
 
-def test_unlabelled_rows_are_learned_from_by_agreement_but_not_as_right(tmp_path: Path) -> None:
-    task = Sums(labelled=False)
-    agreed = run_of(tmp_path / "a", SingleTask(keep="agreed"), Told.by(chain), task, generate=Generate(samples=2))
-    walk(agreed, until="filter")
-    assert {row["correct"] for row in rows(agreed.dir.rationales("rationale"))} == {None}
-    ungraded = run_of(tmp_path / "b", SingleTask(), Told.by(chain), task)
-    walk(ungraded, until="filter")
-    assert {row["slug"] for row in rows(ungraded.dir.rejected("rationale"))} == {"ungraded"}
+@pytest.mark.parametrize(
+    ("method", "reply", "source"),
+    [
+        (Pad(), program, "program"),
+        (SingleTask(), chain, "rationale"),
+        (StepByStep(labels="teacher", keep="right"), chain, "rationale"),
+        (LabelDistillation(keep="right"), chain, "rationale"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_student_learns_from_questions_without_an_answer(
+    tmp_path: Path, method: Any, reply: Any, source: str
+) -> None:
+    run = run_of(tmp_path, method, Told.by(reply), Sums(labelled=False), train={"validation": 0})
+    walk(run)
+    assert {row["correct"] for row in rows(run.dir.rationales(source))} == {None}
+    assert metrics(run)["n"] == 5
+    funnel = json.loads(run.dir.funnel(source).read_text())
+    assert [funnel[name] for name in ("keep_unlabelled", "unlabelled", "unlabelled_kept")] == ["parsed", 12, 12]
+    page = run.dir.page.read_text()
+    assert (
+        "12 training questions have no gold answer: rationales of theirs that have an answer are learned from" in page
+    )
+    assert "of 12 completions of questions without a gold answer, kept by the rule &#39;parsed&#39;" in page
+
+
+def test_a_program_that_does_not_run_teaches_nothing_even_without_a_gold_answer(tmp_path: Path) -> None:
+    teacher = Told.by(lambda ask, sample: program(ask, sample) + (" + missing" if ask.key == "train-3" else ""))
+    run = run_of(tmp_path, Pad(), teacher, Sums(labelled=False))
+    walk(run, until="filter")
+    assert [(row["question"], row["slug"]) for row in rows(run.dir.rejected("program"))] == [("train-3", "name_error")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept", "faults"),
+    [
+        ("parsed", 36, {}),
+        ("agreed", 24, {"disagrees": 12}),
+        ("drop", 0, {"ungraded": 36}),
+    ],
+)
+def test_the_configuration_says_what_is_kept_without_a_gold_answer(
+    tmp_path: Path, wanted: Any, kept: int, faults: dict[str, int]
+) -> None:
+    teacher = Told.by(lambda ask, sample: f"{sample}. " + (chain(ask, sample) if sample else "The answer is 77."))
+    settings = {"generate": Generate(samples=3), "filter": Filter(unlabelled=wanted)}
+    run = run_of(tmp_path, SingleTask(), teacher, Sums(labelled=False), **settings)
+    walk(run, until="filter")
+    funnel = json.loads(run.dir.funnel("rationale").read_text())
+    assert (funnel["unlabelled_kept"], funnel["faults"]) == (kept, faults)
+
+
+def test_one_sample_agrees_with_nobody(tmp_path: Path) -> None:
+    run = run_of(tmp_path, SingleTask(), Told.by(chain), Sums(labelled=False), filter=Filter(unlabelled="agreed"))
+    with pytest.raises(NothingKeptError, match=r"disagrees 12.*generate\.samples=3"):
+        walk(run)
+
+
+def test_with_a_gold_answer_a_wrong_rationale_is_still_rejected(tmp_path: Path) -> None:
+    run = run_of(tmp_path, SingleTask(), Told.by(lambda ask, sample: "The answer is 77."))
+    with pytest.raises(NothingKeptError, match=r"wrong_answer 12.*filter\.keep=parsed"):
+        walk(run)
+
+
+def test_what_was_dropped_for_want_of_a_gold_answer_is_told_with_the_way_out(tmp_path: Path) -> None:
+    run = run_of(tmp_path, SingleTask(), Told.by(chain), Sums(labelled=False), filter=Filter(unlabelled="drop"))
+    with pytest.raises(NothingKeptError, match=r"ungraded 12.*filter\.unlabelled=parsed"):
+        walk(run)
+
+
+def test_gold_labels_that_nobody_has_are_told_before_training(tmp_path: Path) -> None:
+    run = run_of(tmp_path, StepByStep(labels="gold"), Told.by(chain), Sums(labelled=False))
+    with pytest.raises(NothingKeptError, match="its objective 'label'.*gold answers"):
+        walk(run)
+
+
+def test_examples_that_are_all_held_out_are_told(tmp_path: Path) -> None:
+    run = run_of(tmp_path, Finetune(), task=Sums(train=1), train={"validation": 0.999})
+    with pytest.raises(NothingKeptError, match="every example for the role 'student'"):
+        walk(run)
 
 
 class Leaking(Sums):

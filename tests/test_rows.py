@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from invented import make_run
+from invented import LEDGER, make_run
 from understudy import jsonl
 from understudy.report.rows import amount, duration, percent, table, text_table, verdict
 
@@ -44,13 +44,15 @@ def test_what_an_earlier_role_wrote_costs_no_teacher(tmp_path: Path) -> None:
     path = run / "rationales/program.funnel.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "by": "generator"}))
     [row] = table([run])
-    assert (row["teacher_tokens"], row["teacher_usd"]) == (None, None)
+    assert row["teacher_tokens"] is None
 
 
 def test_an_unknown_price_is_none_and_not_zero(tmp_path: Path) -> None:
     run = make_run(tmp_path / "pad")
-    path = run / "rationales/program.funnel.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "usd": None}))
+    path = run / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ledger": {**LEDGER, "usd": None}}))
+    assert table([run])[0]["teacher_usd"] is None
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ledger": None}))
     assert table([run])[0]["teacher_usd"] is None
 
 

@@ -90,7 +90,7 @@ def _walks(stage: str, text: str) -> None:
         from understudy.pipeline import walk
 
         run = _open(source, overrides, out, limit, data, events)
-        walk(run, "report" if stage == "run" else stage)
+        walk(run, "" if stage == "run" else stage)
         _show_end(run, stage, events)
 
     events_option = click.option(
@@ -116,14 +116,18 @@ def _open(
 
 
 def _show_end(run: Run, stage: str, events: bool) -> None:
-    from understudy.report.page import render_text_table
+    from understudy.report.page import render_funnels, render_text_table
 
     if events:
         return
-    if stage in ("run", "evaluate", "report"):
+    if stage == "filter" or (stage == "run" and run.config.until == "filter"):
+        click.echo(render_funnels(run.dir.root))
+    elif stage in ("run", "evaluate"):
         click.echo(render_text_table([run.dir.root]))
-    if stage in ("run", "report"):
+    if stage == "run":
         click.echo(f"\nreport: {run.dir.page}")
+        if run.config.until != "report":
+            click.echo(f'The configuration ends here: until = "{run.config.until}". To go on:  until=report')
     else:
         click.echo(f"{stage} is done: {run.dir.root}", err=True)
 
@@ -135,14 +139,14 @@ _walks("run", "Do everything: from the CONFIG file, or a run's directory, to the
 @_on_a_run
 def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, data: Path | None) -> None:
     """Show the steps of a run, and which are done already."""
-    from understudy.pipeline import plan as steps_of
+    from understudy.pipeline import steps
 
     run = _open(source, overrides, out, limit, data)
     click.echo(f"{run.config.student} learns {run.task.name} by {run.method.name}, in {run.dir.root}")
     for guess in run.task.guesses():
         click.echo(f"  {guess}")
     pending = False
-    for step in steps_of(run.method):
+    for step in steps(run):
         pending = pending or not step.is_done(run)
         click.echo(f"  {'to do' if pending else 'done '}  {step.name}")
 

@@ -168,6 +168,9 @@ class Filter(Settings):
 
     keep: Literal["right", "agreed", "parsed", "all"] | None = None
     """What to keep instead of what the method's source says: `right`, `agreed`, `parsed` or `all`."""
+    unlabelled: Literal["parsed", "agreed", "drop"] = "parsed"
+    """What `right` means for a question without a gold answer: `parsed` (an answer could be read; a program must run),
+    `agreed` (the answer that most of several samples reach) or `drop` (nothing is kept)."""
     duplicates: Literal["drop", "keep"] = "drop"
     """Whether a second rationale equal to an earlier one of the same question is dropped."""
     overlap: Literal["drop", "keep"] = "drop"
@@ -272,6 +275,8 @@ class Config(Settings):
     """The student: a hub id, a folder, or `scratch:NAME`, an untrained model made from a configuration."""
     seed: int = 0
     """All randomness of the run follows from it."""
+    until: Literal["generate", "filter", "build", "train", "evaluate", "report"] = "report"
+    """The stage where `understudy run` ends; the page is then written from what there is. `report`: everything."""
     limit: int | None = Field(None, ge=1)
     """Only the first so many questions of every split: for a pilot."""
     data: Path | None = None

@@ -21,8 +21,6 @@ from understudy.rundir import digest
 from understudy.stages import building, evaluation, filtering, generation, manifest, reporting, training
 from understudy.stages.run import Run
 
-STAGES = ("generate", "filter", "build", "train", "evaluate", "report")
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -69,20 +67,25 @@ def plan(method: Method) -> Iterator[Step]:
     yield Step("report", None, reporting.report, reporting.inputs, reporting.outputs)
 
 
-def walk(run: Run, until: str = "report") -> None:
-    """Do every step that is not done, up to the last one of the stage `until`.
+def steps(run: Run, until: str = "") -> list[Step]:
+    """The steps up to the last one of the stage `until`; by default up to where the configuration ends, and the report."""
+    found = list(plan(run.method))
+    last = max((number for number, step in enumerate(found) if step.stage == (until or run.config.until)), default=-1)
+    return found[: last + 1] if until else [*found[: min(last + 1, len(found) - 1)], found[-1]]
+
+
+def walk(run: Run, until: str = "") -> None:
+    """Do every one of `steps` that is not done.
 
     Raises:
         RunLockedError: another process works in the run's directory.
         UnderstudyError: a step could not be done; what was complete stays.
     """
-    steps = list(plan(run.method))
-    last = max((number for number, step in enumerate(steps) if step.stage == until), default=-1)
     with explain_os_errors(f"working in {run.dir.root}"), run.dir.locked():
         manifest.begin(run)
         for guess in run.task.guesses():
             run.progress.say(guess)
-        for step in steps[: last + 1]:
+        for step in steps(run, until):
             key = step.key(run)
             if run.dir.is_done(step.name, key):
                 run.progress.say(f"{step.name}: done before")

@@ -21,7 +21,7 @@ from understudy.report import plots, rows
 from understudy.report.rows import NOTHING, columns_for, rows_of, table, text_table, verdict
 from understudy.report.view import CLIP, RoleView, RunView, SourceView, read_run, read_runs
 
-__all__ = ["render_text_table", "table", "to_toml", "write_card", "write_report"]
+__all__ = ["render_funnels", "render_text_table", "table", "to_toml", "write_card", "write_report"]
 
 _NOT_FOR_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -53,7 +53,7 @@ def render(runs: Sequence[RunView]) -> str:
     )
     environment.filters.update(percent=rows.percent, amount=rows.amount, duration=rows.duration)
     environment.globals.update(
-        funnel=_funnel, facts=_facts, loss=lambda *args: Markup(_loss(*args)), toml=to_toml, cut=_cut
+        funnel=_funnel, ledger=_ledger, facts=_facts, loss=lambda *args: Markup(_loss(*args)), toml=to_toml, cut=_cut
     )
     found = rows_of(runs)
     measured = [row for row in found if row["accuracy"] is not None]
@@ -91,11 +91,37 @@ def _funnel(source: SourceView, roles: Sequence[RoleView] = ()) -> list[tuple[st
     if numbers.get("questions_kept") is not None:
         questions = f", of {numbers['questions_kept']} of {numbers.get('questions')} questions"
     bars.append(("kept", numbers.get("kept"), f"by the rule {numbers.get('keep')!r}{questions}"))
+    if numbers.get("unlabelled"):
+        words = f"of {numbers['unlabelled']} completions of questions without a gold answer"
+        bars.append(
+            ("unlabelled", numbers["unlabelled_kept"], f"{words}, kept by the rule {numbers['keep_unlabelled']!r}")
+        )
     for role in roles:
         if role.examples:
             held_out = f", and {role.held_out} held out for validation" if role.held_out else ""
             bars.append(("examples", sum(role.examples.values()), f"rows for {role.name} to train on{held_out}"))
     return [(name, count, words) for name, count, words in bars if count is not None]
+
+
+def _ledger(run: RunView) -> list[tuple[str, str, str]]:
+    """What was spent on the teacher, as (what, how much, in words)."""
+    ledger = run.ledger
+    if not ledger:
+        return []
+    usd, budget, tokens = ledger["usd"], ledger["budget_usd"], ledger["budget_tokens"]
+    limits = [
+        *([rows.money(budget)] if budget is not None else []),
+        *([f"{tokens:,} tokens"] if tokens is not None else []),
+    ]
+    unpaid = "nothing was charged, or the price is not known"
+    return [
+        ("requests sent", f"{ledger['requests']:,}", ""),
+        ("of unknown outcome", f"{ledger['unknown']:,}", "counted at the most that they can have cost"),
+        ("tokens", f"{ledger['tokens']:,}", "of prompts and completions together"),
+        ("dollars", NOTHING if usd is None else rows.money(usd), unpaid if usd is None else ""),
+        ("from the store", f"{ledger['replayed']:,}", "answers that were there already and cost nothing again"),
+        ("budget", " and ".join(limits) or "none", ""),
+    ]
 
 
 def _facts(role: RoleView) -> list[tuple[str, str]]:
@@ -131,6 +157,23 @@ def render_text_table(runs: Sequence[Path]) -> str:
     return text_table(table(runs))
 
 
+def render_funnels(run: Path) -> str:
+    """What became of each source's completions, and why they were rejected, for the terminal.
+
+    Raises:
+        RunError, DataError: the directory is not a run's, or a file in it is broken.
+    """
+    lines = []
+    for source in read_run(run).sources:
+        lines.append(f"{source.name}: {_steps(source) or 'not filtered yet'}")
+        lines += [f"{fault.count:>8}  {fault.slug}" for fault in source.faults]
+    return "\n".join(lines)
+
+
+def _steps(source: SourceView) -> str:
+    return " -> ".join(f"{count} {name}" for name, count, _ in _funnel(source))
+
+
 def write_card(run: Path, out: Path) -> None:
     """Write a run's README: the verdict, the numbers as a Markdown table, how to make it again.
 
@@ -151,9 +194,7 @@ def write_card(run: Path, out: Path) -> None:
         "What stands behind the numbers (rejected completions, wrong answers, the loss) is in `report.html`.",
         "",
     ]
-    for source in view.sources:
-        steps = " -> ".join(f"{count} {name}" for name, count, _ in _funnel(source))
-        lines += [f"- source `{source.name}`: {steps}"] if steps else []
+    lines += [f"- source `{source.name}`: {_steps(source)}" for source in view.sources if source.funnel]
     for role in view.roles:
         lines.append(f"- student `{role.name}`: " + ", ".join(f"{name} {value}" for name, value in _facts(role)))
     if view.config:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +56,8 @@ def _row(run: RunView, split: str | None) -> Json:
         "completion_tokens": metrics.get("completion_tokens"),
         "train_seconds": math.fsum(seconds) if seconds else None,
         "teacher_tokens": tokens or None,
-        "teacher_usd": _usd([funnel.get("usd") for funnel in teacher]),
+        "teacher_usd": run.ledger.get("usd"),
     }
-
-
-def _usd(prices: Sequence[Any]) -> str | None:
-    """The sum of what the sources cost; None if the price of any is not known."""
-    try:
-        return str(sum(map(Decimal, prices), Decimal())) if prices and None not in prices else None
-    except InvalidOperation:
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +91,12 @@ def amount(number: float | None) -> str:
     return f"{number:.3g}" if number % 1 else f"{number:.0f}"
 
 
+def money(usd: str | Decimal) -> str:
+    """12.3 -> `$12.30`, 0.00421 -> `$0.0042`."""
+    exact = Decimal(usd)
+    return f"${exact:.2f}" if exact >= Decimal("0.01") or not exact else f"${exact:.2g}"
+
+
 def duration(seconds: float | None) -> str:
     """250 -> `4 min 10 s`."""
     if seconds is None:
@@ -110,7 +108,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _price(row: Mapping[str, Any]) -> str:
-    return NOTHING if row["teacher_usd"] is None else f"${Decimal(row['teacher_usd']):.2f}"
+    return NOTHING if row["teacher_usd"] is None else money(row["teacher_usd"])
 
 
 def _lenient(row: Mapping[str, Any]) -> str:
@@ -162,7 +160,12 @@ COLUMNS = (
         "read and written by the teacher for the training questions",
         brief="teacher",
     ),
-    Column("teacher cost", _price, "of these tokens, where it has a price", brief="cost"),
+    Column(
+        "teacher cost",
+        _price,
+        "what this run paid its teacher, where the price is known; an answer from the store is not paid again",
+        brief="cost",
+    ),
 )
 ALWAYS = frozenset({"run", "method", "split", "accuracy", "95 % interval", "n"})
 

@@ -109,7 +109,15 @@ class RunView:
     @property
     def notes(self) -> list[str]:
         """What must be read with the numbers, e.g. that the teacher is scripted."""
-        return [str(note) for note in self.manifest.get("notes", ())]
+        done = [str(step["step"]) for step in self.manifest.get("steps", ()) if step["step"] != "report"]
+        newer = done[done.index("evaluate") + 1 :] if "evaluate" in done else []
+        stale = f"The answers are older than {', '.join(newer)}: they were given before these steps were done again."
+        return [str(note) for note in self.manifest.get("notes", ())] + [stale] * bool(newer)
+
+    @property
+    def ledger(self) -> Mapping[str, Any]:
+        """What was spent on the teacher, as its account says; {} if no paid or slow teacher was asked."""
+        return self.manifest.get("ledger") or {}
 
     def part(self, key: str) -> str:
         """The name of a part of the configuration, as `name` or `name:model`; "" if it is not known."""

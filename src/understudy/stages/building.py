@@ -9,6 +9,7 @@ Every training question is shown to the method, also those with no rationale: wh
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from understudy.errors import DataError, NothingKeptError
 from understudy.methods import Role, Source
 from understudy.procedures import derive_seed
 from understudy.records import Question, Rationale
+from understudy.rundir import read_json
 from understudy.stages.filtering import overlap
 from understudy.stages.run import Run
 
@@ -45,10 +47,11 @@ def build(run: Run, role: Role) -> int:
 
     Raises:
         DataError: the training split is empty.
-        NothingKeptError: no example came of it; says where the rationales went.
+        NothingKeptError: no example came of it, or none of an objective; says where the rationales went.
     """
     dropped = overlap(run) if run.config.filter.overlap == "drop" else set()
-    total = 0
+    total = kept = 0
+    taught: set[str] = set()
     train, valid = (jsonl.AtomicWriter(path) for path in outputs(run, role))
     with ExitStack() as stack:
         stack.enter_context(train)
@@ -60,10 +63,19 @@ def build(run: Run, role: Role) -> int:
             if question.id in dropped:
                 continue
             out = valid if split == "valid" or _held_out(run, question) else train
+            kept += sum(map(len, found.values()))
             for example in run.method.examples(run.task, role, question, found):
                 out.write(example.to_json())
+                if out is train:
+                    taught.add(example.objective)
         if not train.rows:
-            raise _nothing(run, role, total)
+            raise _nothing(run, role, total, kept, valid.rows)
+        if missing := [name for name, weight in role.objectives.items() if weight and name not in taught]:
+            raise NothingKeptError(
+                f"no example teaches the role {role.name!r} its objective {missing[0]!r}, and without it a student of "
+                f"{run.method.name!r} cannot answer. Has the training split gold answers? What else the method can learn "
+                "from says:  understudy keys methods"
+            )
     return train.rows
 
 
@@ -98,18 +110,42 @@ def _held_out(run: Run, question: Question) -> bool:
     return derive_seed("held out", run.config.seed, question.id) % 10_000 < run.config.train.validation * 10_000
 
 
-def _nothing(run: Run, role: Role, questions: int) -> Exception:
+_HINTS = {
+    "ungraded": "filter.unlabelled=parsed keeps rationales of questions without a gold answer",
+    "disagrees": "filter.keep=parsed (or filter.unlabelled=parsed) asks for no agreement; generate.samples=3 allows it",
+    "wrong_answer": "filter.keep=parsed keeps wrong ones, too",
+    "overlap": "the training questions are those of a test split",
+}
+"""What helps if most rationales have this fault."""
+
+
+def _nothing(run: Run, role: Role, questions: int, kept: int, held_out: int) -> Exception:
     if not questions:
         return DataError(
             f"the training split of task {run.task.name!r} is empty; {role.name!r} has nothing to learn from"
+        )
+    if held_out:
+        return NothingKeptError(
+            f"every example for the role {role.name!r} ({held_out}) is held out for validation; none is left to train on. "
+            "Give it more questions, or fewer to validation: train.validation=0"
         )
     if not role.sources:
         return NothingKeptError(
             f"none of the {questions} training questions gives the role {role.name!r} an example. The method "
             f"{run.method.name!r} learns from gold answers: has the training split any?"
         )
-    kept = ", ".join(f"{run.dir.rejected(source.name)}" for source in role.sources)
+    if kept:
+        return NothingKeptError(
+            f"the method {run.method.name!r} makes no example for the role {role.name!r} of the {kept} rationales that were "
+            f"kept. Look at them: {run.dir.rationales(role.sources[0].name)}"
+        )
+    faults: Counter[str] = Counter()
+    for source in role.sources:
+        faults.update((read_json(run.dir.funnel(source.name)) or {}).get("faults", {}))
+    files = ", ".join(f"{run.dir.rejected(source.name)}" for source in role.sources)
+    counted = ", ".join(f"{fault} {count}" for fault, count in faults.most_common())
+    hint = next((_HINTS[fault] for fault, _ in faults.most_common(1) if fault in _HINTS), "")
     return NothingKeptError(
-        f"no rationale was kept for the role {role.name!r} out of {questions} questions. Why each was rejected stands in "
-        f"{kept}; `understudy report` counts the faults. A weaker rule: filter.keep=parsed"
+        f"no rationale was kept for the role {role.name!r} out of {questions} questions: {counted or 'none was written'}. "
+        f"Each stands with its fault in {files}{f'. {hint}' if hint else ''}"
     )

@@ -28,6 +28,7 @@ from understudy.stages.run import Run
 
 CHUNK = 64
 """Questions read together."""
+COUNTED = ("asked", "read", "graded", "right", "kept", "questions_kept", "unlabelled", "unlabelled_kept")
 TOKENS = ("prompt_tokens", "completion_tokens")
 COMMIT_S = 1.0
 """A kill loses at most the work of this many seconds."""
@@ -71,6 +72,12 @@ def keep(run: Run, source: Source) -> str:
     return run.config.filter.keep or source.keep
 
 
+def rule(run: Run, source: Source, labelled: bool) -> str:
+    """What is kept of a question: without a gold answer, nothing can be found `right`, and `filter.unlabelled` decides."""
+    word = keep(run, source)
+    return word if labelled or word != "right" else run.config.filter.unlabelled
+
+
 def overlap(run: Run) -> set[str]:
     """Ids of the questions to learn from that are also test questions."""
     tests = itertools.chain.from_iterable(run.questions(split) for split in run.test_splits)
@@ -97,9 +104,9 @@ def filter(run: Run, source: Source) -> int:
         waiting = itertools.islice(_by_question(run, source), begun, None)
         while chunk := list(itertools.islice(waiting, CHUNK)):
             for question, judged in zip((q for q, _ in chunk), _judge(run, source, driver, chunk), strict=True):
-                for one in _decide(run, source, question.id in tested, judged):
+                for one in _decide(run, source, question, question.id in tested, judged):
                     saved.write(0 if one.fault is None else 1, _row(question, one))
-                    counts.add(question.id, one)
+                    counts.add(question, one)
             begun += len(chunk)
             bar.advance(len(chunk), kept=counts.numbers["kept"])
             if time.monotonic() - committed >= COMMIT_S:
@@ -150,15 +157,17 @@ def _correct(run: Run, question: Question, found: Rationale | Fault) -> bool | N
     return found.answer is not None and run.grade(found.answer, question)
 
 
-def _decide(run: Run, source: Source, is_test_question: bool, judged: list[Judged]) -> Iterator[Judged]:
+def _decide(
+    run: Run, source: Source, question: Question, is_test_question: bool, judged: list[Judged]
+) -> Iterator[Judged]:
     """Give every rationale of one question that must not be learned its fault."""
-    rule = keep(run, source)
-    agreed = _majority(run, judged) if rule == "agreed" else None
+    wanted = rule(run, source, question.answer is not None)
+    agreed = _majority(run, judged) if wanted == "agreed" else None
     seen: set[tuple[str, str | None]] = set()
     for one in judged:
         if isinstance(one.found, Rationale):
             same = (one.found.text, one.found.answer)
-            fault = _objection(run, rule, one.found, one.correct, agreed)
+            fault = _objection(run, wanted, one.found, one.correct, agreed)
             if is_test_question and run.config.filter.overlap == "drop":
                 fault = Fault("overlap", "the question is also in a test split")
             elif fault is None and same in seen and run.config.filter.duplicates == "drop":
@@ -176,16 +185,18 @@ def _row(question: Question, one: Judged) -> dict[str, Any]:
     return {**place, **one.fault.to_json(), **read, "text": one.completion.text, "question_text": question.text}
 
 
-def _objection(run: Run, rule: str, found: Rationale, correct: bool | None, agreed: str | None) -> Fault | None:
-    if rule == "all" and (found.text or found.answer is not None):
+def _objection(run: Run, wanted: str, found: Rationale, correct: bool | None, agreed: str | None) -> Fault | None:
+    if wanted == "all" and (found.text or found.answer is not None):
         return None
     if found.answer is None:
         return Fault("no_answer", found.text[:200])
-    if rule == "right" and correct is None:
-        return Fault("ungraded", 'no gold answer to compare with; keep = "agreed" or "parsed" needs none')
-    if rule == "right" and not correct:
+    if wanted == "drop":
+        return Fault("ungraded", 'no gold answer to compare with, and filter.unlabelled = "drop"')
+    if wanted == "right" and not correct:
         return Fault("wrong_answer", f"read {found.answer}")
-    if rule == "agreed" and (agreed is None or not run.task.answer_kind.same(found.answer, agreed)):
+    if wanted == "agreed" and agreed is None:
+        return Fault("disagrees", f"read {found.answer}; no answer was read in more than half of several samples")
+    if wanted == "agreed" and agreed is not None and not run.task.answer_kind.same(found.answer, agreed):
         return Fault("disagrees", f"read {found.answer}, most samples {agreed}")
     return None
 
@@ -223,9 +234,9 @@ class Funnel:
         counts = {"numbers": self.numbers, "faults": self.faults, "asked": self.asked, "kept": self.kept}
         return {name: dict(count) for name, count in counts.items()}
 
-    def add(self, question: str, one: Judged) -> None:
+    def add(self, question: Question, one: Judged) -> None:
         """Count one judged completion."""
-        group = self._group(question, one.completion)
+        group = self._group(question.id, one.completion)
         self.numbers["asked"] += 1
         self.asked[group] += 1
         for name in TOKENS:
@@ -234,13 +245,16 @@ class Funnel:
         self.numbers["read"] += isinstance(one.found, Rationale)
         self.numbers["graded"] += one.correct is not None
         self.numbers["right"] += one.correct is True
+        unlabelled = question.answer is None
+        self.numbers["unlabelled"] += unlabelled
         if one.fault is not None:
             self.faults[one.fault.slug] += 1
             return
         self.numbers["kept"] += 1
+        self.numbers["unlabelled_kept"] += unlabelled
         self.kept[group] += 1
-        self.numbers["questions_kept"] += question != self._last_kept
-        self._last_kept = question
+        self.numbers["questions_kept"] += question.id != self._last_kept
+        self._last_kept = question.id
 
     def _group(self, question: str, completion: Completion) -> str:
         """Who wrote a completion, and in which variant it was asked for."""
@@ -254,9 +268,10 @@ class Funnel:
             "format": self._source.format.name,
             "by": self._source.by,
             "keep": keep(self._run, self._source),
+            "keep_unlabelled": rule(self._run, self._source, labelled=False),
             "sandbox": engine,
             "questions": questions,
-            **{name: self.numbers[name] for name in ("asked", "read", "graded", "right", "kept", "questions_kept")},
+            **{name: self.numbers[name] for name in COUNTED},
             **{name: self.numbers.get(name) for name in TOKENS},  # None: nobody counted them
             "overlap": overlap,
             "groups": {

@@ -15,9 +15,18 @@ import understudy
 from understudy import jsonl
 from understudy.records import Json
 from understudy.rundir import read_json
+from understudy.stages.filtering import rule
 from understudy.stages.run import Run
 
 PACKAGES = ("torch", "transformers", "tokenizers", "pydantic", "pydantic-monty")
+
+_LEARNED = {
+    "all": "whatever was written for them is learned from, right or wrong",
+    "parsed": "rationales of theirs that have an answer are learned from, right or wrong",
+    "agreed": "rationales of theirs with the answer that most samples reach are learned from, right or wrong",
+    "drop": "no rationale of theirs is learned from",
+}
+"""By the rule for what is kept of a question without a gold answer."""
 
 
 def begin(run: Run) -> None:
@@ -26,6 +35,7 @@ def begin(run: Run) -> None:
     said = [
         *run.task.notes(),
         *run.task.user_notes(),
+        _unlabelled(run),
         run.teacher.note() if uses_teacher(run) else "",
         run.sandbox().note,
         run.config.grade.note if run.graded_otherwise else "",
@@ -54,9 +64,11 @@ def add(run: Run, step: str, rows: int, seconds: float) -> None:
 
 
 def book(run: Run, ledger: Json | None) -> None:
-    """Note what the run has spent on its teacher; None: nothing was asked."""
+    """Note what the run has spent on its teacher, all times together; None: nothing was asked."""
     found = read_json(run.dir.manifest)
     if found is not None and ledger is not None:
+        before = found.get("ledger") or {}
+        ledger = {**ledger, "replayed": ledger["replayed"] + before.get("replayed", 0)}
         jsonl.write_text(run.dir.manifest, json.dumps({**found, "ledger": ledger}, indent=1) + "\n")
 
 
@@ -64,6 +76,20 @@ def uses_teacher(run: Run) -> bool:
     """Whether any source or the procedure asks the teacher."""
     sources = [source for role in run.method.roles() for source in role.sources]
     return run.method.asks_teacher or any(source.by == "teacher" for source in sources)
+
+
+def _unlabelled(run: Run) -> str:
+    """What every report must say of training questions without a gold answer; "" if there are none."""
+    roles = run.method.roles()
+    splits = [split for split in ("train", "valid") if split in run.task.splits] if roles else []
+    count = sum(question.answer is None for split in splits for question in run.questions(split))
+    if not count:
+        return ""
+    rules = {rule(run, source, labelled=False) for role in roles for source in role.sources}
+    learned = sorted(_LEARNED[each] for each in rules) or [
+        f"{run.method.name} learns from gold answers and leaves them out"
+    ]
+    return f"{count} training questions have no gold answer: {'; '.join(learned)}."
 
 
 def _versions() -> dict[str, str]:

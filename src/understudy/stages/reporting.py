@@ -11,11 +11,12 @@ from understudy.stages.run import Run
 
 
 def inputs(run: Run, subject: None = None) -> dict[str, Any]:
-    """What the page shows: the marks of every other step and the configuration."""
+    """What the page shows: the marks of every other step, the configuration, and what was spent."""
     marks = sorted((run.dir.root / "marks").glob("*.json"))
     return {
         "marks": {path.stem: read_json(path) for path in marks if path.stem != "report"},
         "config": run.resolved(),
+        "ledger": (read_json(run.dir.manifest) or {}).get("ledger"),
     }
 
 

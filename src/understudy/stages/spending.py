@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from understudy.rundir import read_json
 from understudy.stages import manifest
@@ -13,13 +14,17 @@ from understudy.teachers.account import Account, Budget
 from understudy.teachers.store import default_path
 
 
+def store_path(run: Run) -> Path:
+    """Where the store of a run is, or will be."""
+    return default_path() if run.config.store is None else run.folder / run.config.store.expanduser()
+
+
 @contextmanager
 def account(run: Run) -> Iterator[Account]:
     """The account of a run; its store is opened when a teacher that costs anything is asked."""
     config = run.config
-    path = default_path() if config.store is None else run.folder / config.store.expanduser()
     run_id = str((read_json(run.dir.manifest) or {}).get("run") or uuid.uuid4().hex)
-    with Account(path, run_id, Budget(config.budget_usd, config.budget_tokens), run.progress.say) as opened:
+    with Account(store_path(run), run_id, Budget(config.budget_usd, config.budget_tokens), run.progress.say) as opened:
         try:
             yield opened
         finally:

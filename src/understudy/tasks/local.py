@@ -158,15 +158,7 @@ class Local(Task):
         return self.reading._asdict()
 
     def notes(self) -> Sequence[str]:
-        file, column = self.path or self.train or Path(), self._columns["answer"]
-        unlabelled = sum(is_empty(row.get(column)) for _, row in rows(file))
-        if not unlabelled:
-            return self.guesses()
-        return (
-            *self.guesses(),
-            f"{unlabelled} training questions have no answer: whether a rationale of theirs is right is not known; "
-            'filter.keep = "agreed" or "parsed" keeps such rationales, "right" does not.',
-        )
+        return self.guesses()
 
     def guesses(self) -> Sequence[str]:
         if not self.reading.guessed:
