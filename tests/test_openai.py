@@ -276,7 +276,7 @@ def test_what_concerns_all_questions_is_an_error_at_once(reply: Reply, says: str
 def test_an_endpoint_that_is_not_there_is_an_error() -> None:
     with serving([GOOD]) as endpoint:
         pass
-    with pytest.raises(TeacherError, match=r"cannot be reached .* Check base_url"):
+    with pytest.raises(TeacherError, match=r"cannot be reached .* Start the server there, or check base_url"):
         complete(endpoint)
 
 

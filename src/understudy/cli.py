@@ -338,11 +338,17 @@ def import_store(file: Path, path: Path | None) -> None:
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Only answers from before this day, UTC.")
 @click.option("--failed", is_flag=True, help="Only the notes of requests that failed.")
 @click.option("--all", "everything", is_flag=True, help="Everything; must be said.")
+@click.option("--batches", is_flag=True, help="No answers: give up the batches that are under way at an endpoint.")
 @_STORE
-def prune_store(model: str | None, before: Any, failed: bool, everything: bool, path: Path | None) -> None:
+def prune_store(
+    model: str | None, before: Any, failed: bool, everything: bool, batches: bool, path: Path | None
+) -> None:
     """Delete answers. They were paid for: export them first."""
     from understudy.teachers import exchange
 
+    if batches:
+        click.echo(f"{exchange.forget_batches(path):,} batches are given up; what they asked may be asked again")
+        return
     if not (model or before or failed or everything):
         raise click.UsageError("say which answers: --model, --before, --failed or --all")
     click.echo(f"{exchange.prune(path, model, before, failed):,} answers are deleted")

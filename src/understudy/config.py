@@ -33,6 +33,7 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from understudy.errors import ConfigError
 
@@ -312,6 +313,9 @@ def parse(
         return None, [_sentence(kind, e, key) for e in error.errors(include_url=False)]
 
 
+_HIDDEN = "hidden"
+
+
 def _sentence(kind: type[BaseModel], error: Any, key: str) -> str:
     place = ".".join([*([key] if key else []), *(str(part) for part in error["loc"])])
     if error["type"] == "extra_forbidden":
@@ -319,7 +323,14 @@ def _sentence(kind: type[BaseModel], error: Any, key: str) -> str:
         return unknown("key", place, str(error["loc"][-1]), known)
     if error["type"] == "missing":
         return f"{place} is missing. Set it in the file, or give {place}=VALUE"
+    if error["type"] == _HIDDEN:
+        return f"{place}: {error['msg']}"
     return f"{place} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def hidden(message: str) -> PydanticCustomError:
+    """The error of a validator whose value must not be shown, for it may hold a key."""
+    return PydanticCustomError(_HIDDEN, "{message}", {"message": message})
 
 
 def _fields_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:

@@ -59,7 +59,7 @@ def generate(run: Run, source: Source) -> int:
                 driver = Driver({source.by: live}, _no_programs, sampling=who.sampling)
                 asking = driver.each(
                     _procedures(who),
-                    run.config.generate.concurrency,
+                    who.at_once,
                     lambda *_: bar.advance(1, **account.info()),
                 )
                 asyncio.run(asking)

@@ -42,6 +42,11 @@ class Writer(ABC):
     def open(self, account: Account) -> AbstractContextManager[Completer | AsyncCompleter | None]:
         """Whoever answers the asks of `write`; None if it asks nobody."""
 
+    @property
+    def at_once(self) -> int:
+        """How many questions it is asked together."""
+        return self.run.config.generate.concurrency
+
     def prompt(self, question: Question) -> str:
         """What is asked."""
         return question.text
@@ -69,6 +74,10 @@ class TeacherWriter(Writer):
 
     def open(self, account: Account) -> AbstractContextManager[Completer | AsyncCompleter]:
         return self.run.teacher.open(self.run.task, self.run.config.generate.concurrency, account)
+
+    @property
+    def at_once(self) -> int:
+        return max(super().at_once, self.run.teacher.at_once)
 
     def prompt(self, question: Question) -> str:
         return self._asked(question).text

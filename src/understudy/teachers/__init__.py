@@ -17,6 +17,7 @@ TEACHERS: Registry[Teacher] = Registry(
         "mixed": "understudy.teachers.mixed:MixedTeacher",
         "none": "understudy.teachers.teacher:NoTeacher",
         "openai": "understudy.teachers.openai:OpenAITeacher",
+        "openai-batch": "understudy.teachers.batch:OpenAIBatchTeacher",
         "recorded": "understudy.teachers.recorded:RecordedTeacher",
         "scripted": "understudy.teachers.scripted:ScriptedTeacher",
         "student": "understudy.teachers.student:StudentTeacher",

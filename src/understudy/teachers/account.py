@@ -58,7 +58,7 @@ class Account:
         self.budget = budget
         self.replayed = 0
         self._path = path
-        self._say = say
+        self.say = say
         self._store: Store | None = None
         self._spent, self._reserved = Cost(), Cost()
         self._under_way = 0
@@ -71,7 +71,7 @@ class Account:
             self._store = Store(self._path)
             lost = self._store.lost(self.run)
             if lost:
-                self._say(
+                self.say(
                     f"{lost} answers were under way when this run was stopped; their outcome is unknown, so they are asked "
                     "for again"
                 )
@@ -92,14 +92,20 @@ class Account:
         Raises:
             BudgetError: it does not fit, and nothing is under way that could leave something over.
         """
-        while not self._fits(most):
-            if not self._under_way:
-                raise BudgetError(self._over(most))
+        while not self.set_aside(most):
             ended = asyncio.get_running_loop().create_future()
             self._waiting.append(ended)
             await ended
+
+    def set_aside(self, most: Cost) -> bool:
+        """As `reserve`, but false where that waits."""
+        if not self._fits(most):
+            if not self._under_way:
+                raise BudgetError(self._over(most))
+            return False
         self._reserved = self._reserved.plus(most)
         self._under_way += 1
+        return True
 
     def settle(self, most: Cost, cost: Cost | None) -> None:
         """A request has ended: give back `most` and charge `cost`; None charges the most."""
@@ -110,6 +116,12 @@ class Account:
         for ended in waiting:
             if not ended.done():
                 ended.set_result(None)
+
+    def take_up(self, most: Cost) -> None:
+        """What an earlier process of this run sent is under way again: reserved, and not yet spent."""
+        self._spent = self._spent.minus(most)
+        self._reserved = self._reserved.plus(most)
+        self._under_way += 1
 
     def _fits(self, most: Cost) -> bool:
         after = self._spent.plus(self._reserved).plus(most)

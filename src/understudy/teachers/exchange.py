@@ -70,6 +70,12 @@ def prune(path: Path | None, model: str | None, before: datetime | None, failed:
         return store.prune(model, before.replace(tzinfo=UTC).timestamp() if before else None, failed)
 
 
+def forget_batches(path: Path | None) -> int:
+    """Give up the batches that are under way at an endpoint. Returns how many."""
+    with Store(_existing(path)) as store:
+        return store.forget_batches()
+
+
 def _existing(path: Path | None) -> Path:
     path = path or default_path()
     if not path.is_file():

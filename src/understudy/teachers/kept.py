@@ -87,7 +87,7 @@ class Kept:
 
     async def complete_one(self, ask: Ask) -> list[Completion]:
         """`ask.n` completions, as many of them from the store as it has."""
-        asked = _Asked.of(self._identity, ask)
+        asked = Asked.of(self._identity, ask)
         found = self._account.store.find(asked.keys, asked.max_tokens)
         self._account.replayed += sum(completion is not None for completion in found)
         for missing, group in itertools.groupby(range(ask.n), key=lambda i: found[i] is None):
@@ -96,7 +96,7 @@ class Kept:
                 found[samples[0] : samples[-1] + 1] = await self._ask(asked.part(samples[0], len(samples)))
         return [completion for completion in found if completion is not None]
 
-    async def _ask(self, asked: _Asked) -> list[Completion]:
+    async def _ask(self, asked: Asked) -> list[Completion]:
         """Ask for samples that are not in the store, unless somebody else is asking for one of them already."""
         others = {self._asked[key] for key in asked.keys if key in self._asked}
         if others:
@@ -117,7 +117,7 @@ class Kept:
             self._later(lambda: self._account.store.release(asked.keys))
             ended.set_result(None)
 
-    async def _send(self, asked: _Asked) -> list[Completion]:
+    async def _send(self, asked: Asked) -> list[Completion]:
         found: list[Completion] = []
         while len(found) < asked.ask.n:
             left = asked.part(len(found), asked.ask.n - len(found))
@@ -212,7 +212,7 @@ class _Attempts:
         if self._under_way:
             self._settle(None)
 
-    def answer(self, cost: Cost | None, asked: _Asked, answers: Sequence[Answer]) -> None:
+    def answer(self, cost: Cost | None, asked: Asked, answers: Sequence[Answer]) -> None:
         """It brought these answers: keep them and book what they cost, together."""
         store = self._kept._account.store
         if self._under_way:
@@ -238,7 +238,7 @@ class KeptBatches:
     def complete(self, asks: Sequence[Ask]) -> list[list[Completion]]:
         """`ask.n` completions for each ask, as many of them from the store as it has."""
         store = self._account.store
-        every = [_Asked.of(self._identity, ask) for ask in asks]
+        every = [Asked.of(self._identity, ask) for ask in asks]
         found = [store.find(asked.keys, asked.max_tokens) for asked in every]
         missing = [
             (place, samples[0], asked.part(samples[0], len(samples)))
@@ -255,7 +255,7 @@ class KeptBatches:
         return [[completion for completion in some if completion is not None] for some in found]
 
 
-def _keeping(store: Any, asked: _Asked, completions: Sequence[Completion]) -> Callable[[], None]:
+def _keeping(store: Any, asked: Asked, completions: Sequence[Completion]) -> Callable[[], None]:
     return lambda: store.keep(asked.requests, [Answer(c) for c in completions], asked.max_tokens, asked.ask.key)
 
 
@@ -270,12 +270,12 @@ class _Recall:
         self._kept.check()
         nothing = Completion("", "failed", error="no answer in the store")
         store = self._kept._account.store
-        every = (_Asked.of(self._kept._identity, ask) for ask in asks)
+        every = (Asked.of(self._kept._identity, ask) for ask in asks)
         return [[found or nothing for found in store.find(a.keys, a.max_tokens, failed=True)] for a in every]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """An ask with the requests of its samples and their keys."""
 
     ask: Ask
@@ -283,7 +283,7 @@ class _Asked:
     keys: Sequence[bytes]
 
     @classmethod
-    def of(cls, identity: str, ask: Ask) -> _Asked:
+    def of(cls, identity: str, ask: Ask) -> Asked:
         requests = [request_of(identity, ask, ask.first_sample + i) for i in range(ask.n)]
         return cls(ask, requests, [key_of(request) for request in requests])
 
@@ -291,7 +291,7 @@ class _Asked:
     def max_tokens(self) -> int:
         return (self.ask.sampling or Sampling()).max_tokens
 
-    def part(self, start: int, n: int) -> _Asked:
+    def part(self, start: int, n: int) -> Asked:
         """The samples from `start` on, `n` of them."""
         ask = replace(self.ask, n=n, first_sample=self.ask.first_sample + start)
-        return _Asked(ask, self.requests[start : start + n], self.keys[start : start + n])
+        return Asked(ask, self.requests[start : start + n], self.keys[start : start + n])

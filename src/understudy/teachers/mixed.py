@@ -87,6 +87,10 @@ class MixedTeacher(Teacher):
                     self, [_Gathered(one) if isinstance(one, Completer) else _recalling(one) for one in live]
                 )
 
+    @property
+    def at_once(self) -> int:
+        return max(part.teacher.at_once for part in self.parts)
+
     def identity(self) -> str:
         """All of them, with their shares."""
         return f"mixed {self.seed} {[(part.share, part.teacher.identity()) for part in self.parts]}"

@@ -16,18 +16,22 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from understudy.config import hidden
 from understudy.errors import PrerequisiteError, TeacherError
 from understudy.procedures import Ask, AsyncCompleter, derive_seed
 from understudy.records import Completion, Finish, Sampling
 from understudy.tasks.task import Task
+from understudy.teachers import keys
 from understudy.teachers.account import Account
 from understudy.teachers.kept import Attempts, Reply, keeping
 from understudy.teachers.prices import Price, listed, table_version
@@ -48,12 +52,16 @@ class OpenAITeacher(Teacher):
     """Where the endpoint is, up to and with its `/v1`."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; empty: no key is sent. An endpoint on this machine needs none."""
+    api_key_file: Path | None = None
+    """A file that holds the key instead: outside the run and of what git keeps, and only you may read it."""
     dialect: Literal["chat", "completions"] = "chat"
     """`chat` sends the prompt as a message of the user; `completions` has it continued, for models without a chat form."""
     system: str = ""
     """The system message of the dialect `chat`; empty: none."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the endpoint calls the longest completion; OpenAI's newer models want `max_completion_tokens`."""
+    response_format: dict[str, Any] = Field(default_factory=dict)
+    """The form that a completion must have, where the endpoint can hold to one, e.g. { type = "json_object" }."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of every request, as the endpoint documents them, e.g. { reasoning_effort = "low" }."""
     timeout_s: float = Field(120.0, gt=0)
@@ -80,10 +88,18 @@ class OpenAITeacher(Teacher):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected a web address like https://api.openai.com/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError(
-                "expected an address without a user, a password, a ? or a #; a key belongs in the environment"
-            )
+            raise hidden("expected an address without a user, a password, a ? or a #; a key belongs in the environment")
         return url.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise hidden(
+                "expected the name of an environment variable, such as OPENAI_API_KEY. If it is the key itself, take it "
+                "out of the configuration"
+            )
+        return name
 
     @contextmanager
     def open(self, task: Task, concurrency: int = 32, account: Account | None = None) -> Iterator[AsyncCompleter]:
@@ -93,60 +109,77 @@ class OpenAITeacher(Teacher):
             TeacherError: no model is named, the key cannot be a key, or a budget in dollars meets a model without a price.
             PrerequisiteError: the key is not set.
         """
-        if not self.model:
-            raise TeacherError('no model is named. Say which one to ask, e.g. teacher = "openai:gpt-4o-mini"')
         if account is None:
             with Account() as account, self.open(task, concurrency, account) as live:
                 yield live
             return
+        requests = self.requests(f"{self.base_url}/{self.kind}", concurrency)
+        with keeping(Endpoint(self, requests, self.checked_price(account)), self.identity(), account) as live:
+            yield live
+
+    @property
+    def kind(self) -> str:
+        """What follows the base of the address."""
+        return "chat/completions" if self.dialect == "chat" else "completions"
+
+    def requests(self, url: str, concurrency: int) -> Requests:
+        """Whoever posts to an address of the endpoint. Raises as `open`."""
+        if not self.model:
+            raise TeacherError('no model is named. Say which one to ask, e.g. teacher = "openai:gpt-4o-mini"')
+        patience = Patience(self.timeout_s, self.retries, self.backoff_s, self.throttled_s, self.total_timeout_s)
+        local = _is_local(self.base_url)
+        return Requests(url, self._key(local), patience, concurrency, local)
+
+    def checked_price(self, account: Account) -> Price | None:
+        """The price. Raises as `open`."""
         price = self.price()
         if price is None and account.budget.usd is not None:
             raise TeacherError(
                 f"budget_usd is set, and the price of {self.model!r} is not known. Set usd_per_million_input and "
                 "usd_per_million_output of the teacher, or budget_tokens instead of budget_usd"
             )
-        patience = Patience(self.timeout_s, self.retries, self.backoff_s, self.throttled_s, self.total_timeout_s)
-        kind = "chat/completions" if self.dialect == "chat" else "completions"
-        local = _is_local(self.base_url)
-        requests = Requests(f"{self.base_url}/{kind}", self._key(local), patience, concurrency, local)
-        with keeping(_Endpoint(self, requests, price), self.identity(), account) as live:
-            yield live
+        return price
 
     def identity(self) -> str:
         """Endpoint, model and what is sent beside the prompt."""
         sent = {"dialect": self.dialect, "system": self.system, **self.extra_body}
         if self.logprobs is not None:
             sent["logprobs"] = self.logprobs
+        if self.response_format:
+            sent["response_format"] = self.response_format
         return f"openai {self.base_url} {self.model} {json.dumps(sent, sort_keys=True, default=str)}"
 
     def price(self) -> Price | None:
         """What the model's tokens cost: as set here, else as the price table has it; None if neither knows."""
-        return self._own_price() or (None if _is_local(self.base_url) else listed(self.model, self.base_url))
+        return self.own_price() or (None if _is_local(self.base_url) else listed(self.model, self.base_url))
 
     def price_source(self) -> str:
-        return "your own prices" if self._own_price() else f"{table_version()}, today"
+        return "your own prices" if self.own_price() else f"{table_version()}, today"
 
-    def _own_price(self) -> Price | None:
+    def own_price(self) -> Price | None:
+        """As set here."""
         if self.usd_per_million_input is None or self.usd_per_million_output is None:
             return None
         return Price(self.usd_per_million_input, self.usd_per_million_output)
 
     def _key(self, local: bool) -> str:
         """The key, or "" if none is sent."""
-        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        place = str(self.api_key_file or self.api_key_env)
+        if self.api_key_file is not None:
+            key = keys.from_file(self.api_key_file.expanduser())
+        else:
+            key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         if not key and self.api_key_env and not local:
             raise PrerequisiteError(
                 f"{self.base_url} needs a key and {self.api_key_env} is not set. "
                 f"Set it, export {self.api_key_env}=..., or set api_key_env to the variable that holds it"
             )
         if not key.isascii() or not key.isprintable():
-            raise TeacherError(
-                f"{self.api_key_env} does not hold a key: it has characters that no key has. Set it again"
-            )
+            raise TeacherError(f"{place} does not hold a key: it has characters that no key has. Set it again")
         return key
 
 
-class _Endpoint:
+class Endpoint:
     """Answers asks by requests to the endpoint."""
 
     def __init__(self, settings: OpenAITeacher, requests: Requests, price: Price | None) -> None:
@@ -156,7 +189,7 @@ class _Endpoint:
 
     def most(self, ask: Ask, n: int) -> Cost:
         """Every byte of the prompt may be a token, and each message has some of its own."""
-        body = self._body(ask, n, 0)
+        body = self.body(ask, n, 0)
         said = [body["prompt"]] if "prompt" in body else [message["content"] for message in body["messages"]]
         prompt = sum(len(text.encode("utf-8", "replace")) for text in said) + _TOKENS_AROUND * (len(said) + 1)
         return self._cost(prompt, n * (ask.sampling or Sampling()).max_tokens)
@@ -174,13 +207,16 @@ class _Endpoint:
         Raises:
             TeacherError: the key, the model or the quota is refused; says what to do.
         """
-        reply = await self._requests.send(self._body(ask, n, first), lambda data: self._read(ask, data), attempts)
-        if isinstance(reply, Refused):
-            finish: Finish = "refused" if reply.by_filter else "failed"
-            return Reply([Answer(Completion("", finish, self._settings.model, error=reply.reason))] * n)
-        return reply
+        reply = await self._requests.send(self.body(ask, n, first), lambda data: self.read(ask, data), attempts)
+        return self.refused(reply, n) if isinstance(reply, Refused) else reply
 
-    def _body(self, ask: Ask, n: int, first: int) -> dict[str, Any]:
+    def refused(self, refused: Refused, n: int) -> Reply:
+        """What becomes of the samples of a request that has no answer."""
+        finish: Finish = "refused" if refused.by_filter else "failed"
+        return Reply([Answer(Completion("", finish, self._settings.model, error=refused.reason))] * n)
+
+    def body(self, ask: Ask, n: int, first: int) -> dict[str, Any]:
+        """The request for `n` samples from number `first` on."""
         settings, sampling = self._settings, ask.sampling or Sampling()
         body: dict[str, Any] = {"model": settings.model}
         if settings.dialect == "completions":
@@ -198,9 +234,11 @@ class _Endpoint:
             body |= chat if settings.dialect == "chat" else {"logprobs": settings.logprobs}
         if ask.seed is not None and sampling.temperature:
             body["seed"] = derive_seed(ask.seed, first) % 2**31  # some servers keep it in 32 bits
+        if settings.response_format:
+            body["response_format"] = settings.response_format
         return body | settings.extra_body
 
-    def _read(self, ask: Ask, data: Any) -> Reply:
+    def read(self, ask: Ask, data: Any) -> Reply:
         """The answers in a reply.
 
         Raises:

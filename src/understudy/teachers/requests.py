@@ -11,9 +11,11 @@
 | 401, 402, 403, 404, a redirection, a quota, an unknown parameter | `TeacherError`: no question can                     |
 | no connection time after time, and there never was one           | `TeacherError`                                      |
 
+The same goes for whatever else the endpoint has addresses for, `await requests.call(Call("https://.../v1/batches"))`.
+
 How many are under way at once follows the endpoint: more and more while all goes well, half as many when it says it is too
 busy or lets a request time out, none while it says to wait (`Gate`). The key is in one header and nowhere else: it is taken
-out of everything the endpoint says before anybody reads it.
+out of everything the endpoint says, completions too, before anybody reads it.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from understudy.errors import TeacherError
 from understudy.teachers.kept import Attempts
+from understudy.teachers.keys import Key
 
 if TYPE_CHECKING:
+    import pyreqwest.request
     import pyreqwest.response
 
 T = TypeVar("T")
@@ -83,10 +87,46 @@ class Refused:
     Attributes:
         reason: in one line.
         by_filter: whether a content filter refused it.
+        status: of the reply that refused it; 0 if it was never answered.
     """
 
     reason: str
     by_filter: bool = False
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One thing to ask of an endpoint.
+
+    Attributes:
+        url: its address.
+        content: JSON to post; None: nothing is posted.
+        file: name and content of a file to post as a form, with `fields`.
+        is_json: whether the reply is JSON; else it is given as bytes.
+        may_miss: whether there may be nothing at the address: `Refused` then, else an error.
+        once: whether it is not sent again where it is not known if it was done.
+        timeout_s: instead of what `Patience` says.
+    """
+
+    url: str
+    content: bytes | None = None
+    file: tuple[str, bytes] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    is_json: bool = True
+    may_miss: bool = False
+    once: bool = False
+    timeout_s: float | None = None
+
+
+class Uncounted:
+    """Attempts that cost nothing."""
+
+    async def begin(self) -> None:
+        return None
+
+    def end(self, free: bool) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +208,8 @@ class Requests:
         from pyreqwest.client import ClientBuilder
 
         self._url = url
-        self._key = key
+        self._key = Key(key)
+        self._local = direct
         self._patience = patience
         self._reached = False
         self._fatal: TeacherError | None = None
@@ -184,12 +225,24 @@ class Requests:
         Raises:
             TeacherError: no request can be answered; says what to do.
         """
-        content = json.dumps(body).encode()
+        return await self._send(Call(self._url, json.dumps(body).encode()), read, attempts)
+
+    async def call(self, call: Call) -> Any:
+        """The reply to `call`: JSON, or bytes; `Refused` if there is none.
+
+        Raises:
+            TeacherError: no request can be answered; says what to do.
+        """
+        return await self._send(call, lambda data: data, Uncounted())
+
+    async def _send(self, call: Call, read: Callable[[Any], T], attempts: Attempts) -> T | Refused:
         failures, throttles, throttled_s, began = 0, 0, 0.0, time.monotonic()
         while True:
-            outcome = await self._one_attempt(content, read, attempts)
+            outcome = await self._one_attempt(call, read, attempts)
             if not isinstance(outcome, _Again):
                 return outcome
+            if call.once and not (outcome.throttled or outcome.unreachable):
+                return Refused(outcome.reason)
             pause = self._pause(failures + throttles) if outcome.pause_s is None else outcome.pause_s
             if outcome.throttled:
                 # Spread the crowd that was sent away at the same moment and told to come back at the same moment.
@@ -203,15 +256,18 @@ class Requests:
                 failures += 1
                 if failures > self._patience.retries:
                     if outcome.unreachable and not self._reached:
-                        raise self._end(
-                            f"{self._url} cannot be reached ({outcome.reason}). Check base_url and the network"
+                        mend = (
+                            "Start the server there, or check base_url"
+                            if self._local
+                            else "Check base_url and the network"
                         )
+                        raise self._end(f"{call.url} cannot be reached ({outcome.reason}). {mend}")
                     return Refused(f"gave up after {failures} attempts: {outcome.reason}")
             if time.monotonic() + pause - began > self._patience.total_s:
                 return Refused(f"gave up after {self._patience.total_s:g} s (total_timeout_s): {outcome.reason}")
             await asyncio.sleep(pause)
 
-    async def _one_attempt(self, content: bytes, read: Callable[[Any], T], attempts: Attempts) -> T | Refused | _Again:
+    async def _one_attempt(self, call: Call, read: Callable[[Any], T], attempts: Attempts) -> T | Refused | _Again:
         """Wait for a place, send once, and book it."""
         entered = await self.gate.enter()
         overwhelmed = False
@@ -219,7 +275,7 @@ class Requests:
             if self._fatal is not None:
                 raise self._fatal
             await attempts.begin()
-            outcome = await self._attempt(content, read)
+            outcome = await self._attempt(call, read)
             if isinstance(outcome, _Again):
                 overwhelmed = outcome.overwhelmed
                 attempts.end(free=outcome.throttled or outcome.unreachable)
@@ -243,12 +299,12 @@ class Requests:
         longest = min(_LONGEST_PAUSE_S, self._patience.backoff_s * 2.0 ** min(tries, 16))
         return random.uniform(longest / 2, longest)
 
-    async def _attempt(self, content: bytes, read: Callable[[Any], T]) -> T | Refused | _Again:
+    async def _attempt(self, call: Call, read: Callable[[Any], T]) -> T | Refused | _Again:
         from pyreqwest.exceptions import PyreqwestError
 
-        request = self._client.post(self._url).header("Content-Type", "application/json").body_bytes(content)
+        request = self._request(call)
         try:
-            response = await (request.bearer_auth(self._key) if self._key else request).build().send()
+            response = await request.build().send()
             data = bytes(await response.bytes())
         except PyreqwestError as error:
             reason = self._safe(f"{type(error).__name__}: {_cause(error)}")
@@ -256,32 +312,55 @@ class Requests:
         self._reached = True
         self._heed(response)
         if response.status != 200:
-            return self._failure(response, data)
+            return self._failure(call, response, data)
+        if not call.is_json:
+            return read(data)
         kind = response.get_header("content-type") or "nothing"
         if "json" not in kind:
             return _Again(f"expected JSON, the reply is {self._safe(kind)}")
         try:
-            return read(json.loads(data))
+            return read(self.loads(data))
         except (ValueError, RecursionError) as error:
             return _Again(f"the reply is no JSON ({self._safe(str(error))})")
         except Malformed as error:
             return _Again(self._safe(str(error)))
 
-    def _failure(self, response: pyreqwest.response.Response, data: bytes) -> Refused | _Again:
+    def loads(self, data: bytes) -> Any:
+        """What the endpoint says in JSON, without the key."""
+        return self._key.taken_out(json.loads(data))
+
+    def _request(self, call: Call) -> pyreqwest.request.RequestBuilder:
+        from pyreqwest.multipart import FormBuilder, PartBuilder
+
+        posts = call.content is not None or call.file is not None
+        request = self._client.post(call.url) if posts else self._client.get(call.url)
+        if call.content is not None:
+            request = request.header("Content-Type", "application/json").body_bytes(call.content)
+        if call.file is not None:
+            name, content = call.file
+            form = FormBuilder()
+            for field_name, value in call.fields.items():
+                form = form.text(field_name, value)
+            request = request.multipart(form.part("file", PartBuilder.from_bytes(content).file_name(name)))
+        if call.timeout_s is not None:
+            request = request.timeout(timedelta(seconds=call.timeout_s))
+        return request.bearer_auth(self._key.text) if self._key.text else request
+
+    def _failure(self, call: Call, response: pyreqwest.response.Response, data: bytes) -> Refused | _Again:
         status = response.status
         code, message = _problem(data)
         reason = self._safe(f"{status} {message}".strip())
-        fatal = _FATAL_CODE.get(code) or _FATAL_STATUS.get(status)
+        if status == 404 and call.may_miss:
+            return Refused(reason, status=status)
+        fatal = fatal_reason(status, code)
         if 300 <= status < 400:
             fatal = f"it redirects to {self._safe(response.get_header('location') or 'nowhere')}. Set base_url to where it is"
         if fatal:
-            raise TeacherError(f"{self._url}: {fatal} ({reason})")
+            raise TeacherError(f"{call.url}: {fatal} ({reason})")
         if status in _THROTTLED:
             wait = _retry_after(response.get_header("retry-after"), response.get_header("retry-after-ms"))
             return _Again(reason, wait, throttled=status == 429 or wait is not None, overwhelmed=True)
-        if status in _PASSING or status >= 500:
-            return _Again(reason)
-        return Refused(reason, by_filter=code in _FILTERED)
+        return refused(status, code, reason) or _Again(reason)
 
     def _heed(self, response: pyreqwest.response.Response) -> None:
         """Wait as long as the endpoint says that nothing is left of what it grants."""
@@ -291,7 +370,19 @@ class Requests:
 
     def _safe(self, text: str) -> str:
         """One short line without the key."""
-        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:_CUT]
+        return " ".join(self._key.taken_out(text).split())[:_CUT]
+
+
+def fatal_reason(status: int, code: str) -> str:
+    """Why no question can be answered, in words; "" if the error does not say so."""
+    return _FATAL_CODE.get(code) or _FATAL_STATUS.get(status) or ""
+
+
+def refused(status: int, code: str, reason: str) -> Refused | None:
+    """That a question cannot be answered; None if it may be, another time."""
+    if not 400 <= status < 500 or status in (*_PASSING, *_THROTTLED):
+        return None
+    return Refused(reason, code in _FILTERED, status)
 
 
 def _never_sent(error: Exception) -> bool:
@@ -312,11 +403,14 @@ def _cause(error: Exception) -> str:
 
 
 def _problem(data: bytes) -> tuple[str, str]:
-    """Code and message of an error's body, in the shapes that OpenAI, vLLM, llama.cpp and proxies send."""
     try:
-        body = json.loads(data)
+        return problem(json.loads(data))
     except (ValueError, RecursionError):
         return "", data.decode("utf-8", "replace")
+
+
+def problem(body: Any) -> tuple[str, str]:
+    """Code and message of an error's body, in the shapes that OpenAI, vLLM, llama.cpp and proxies send."""
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
         return "", str(error)

@@ -4,14 +4,15 @@
                 9f2c... (16 bytes)  512          stop     gpt-4o-mini   {"text": "..."}, {"request": {...}, "reply": {...}}
     attempts    one for each request sent: of which run, what it may cost at most, what it did cost
     claims      the samples that are being asked for right now, and by which process
+    batches     what was handed over to be answered within a day, and where it is; batched and batch_keys: what it asks for
 
 The key is a digest of the exact request: who is asked, the prompt, every sampling field, the number of the sample. Only
 `max_tokens` stands beside it: a longer limit asks the truncated answers again and no others. What failed is kept with
 its reason, but it is no answer and is asked for again.
 
 Several processes may share a store: SQLite orders their writes, and a claim makes the second one wait for an answer
-that the first has asked for. A claim dies with its process. Nothing here is pickled, and no key of an endpoint is ever
-written. The file must be on a disk of this machine, for SQLite's log does not work over a network.
+that the first has asked for. A claim dies with its process; a batch outlives it. Nothing here is pickled, and no key of an
+endpoint is ever written. The file must be on a disk of this machine, for SQLite's log does not work over a network.
 """
 
 from __future__ import annotations
@@ -53,6 +54,12 @@ CREATE TABLE IF NOT EXISTS attempts (
     tokens INTEGER NOT NULL, picodollars TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS attempts_of_run ON attempts (run, state);
 CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+    name TEXT PRIMARY KEY, endpoint TEXT NOT NULL, run TEXT NOT NULL, attempt INTEGER NOT NULL, owner TEXT NOT NULL,
+    begun REAL NOT NULL, file TEXT NOT NULL, remote TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS batched (
+    batch TEXT NOT NULL, id TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (batch, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch_keys (key BLOB PRIMARY KEY, batch TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -80,6 +87,25 @@ class Answer:
 
     completion: Completion
     reply: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A batch that was handed over, or is about to be.
+
+    Attributes:
+        name: ours; the endpoint is told it.
+        run, attempt: which run's, and its number among the attempts.
+        begun: when, in seconds since 1970.
+        file, remote: what the endpoint calls the file with its requests and the batch; "" until that is known.
+    """
+
+    name: str
+    run: str
+    attempt: int
+    begun: float
+    file: str = ""
+    remote: str = ""
 
 
 def request_of(identity: str, ask: Ask, sample: int) -> Json:
@@ -225,11 +251,14 @@ class Store:
         )
         return True
 
-    def begin(self, run: str, samples: int, most: Cost) -> int:
-        """Note an attempt before it is sent, with what it may cost at most. Returns its number."""
+    def begin(self, run: str, samples: int, most: Cost, batch: str = "") -> int:
+        """Note an attempt before it is sent, with what it may cost at most. Returns its number.
+
+        That of a batch belongs to the batch, and not to this process.
+        """
         cursor = self._db.execute(
             "INSERT INTO attempts (run, owner, samples, state, tokens, picodollars) VALUES (?, ?, ?, 'sent', ?, ?)",
-            (run, self._owner, samples, most.tokens, str(most.picodollars)),
+            (run, batch or self._owner, samples, most.tokens, str(most.picodollars)),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -259,6 +288,86 @@ class Store:
                 ),
             )  # fmt: skip
             self._db.execute("DELETE FROM claims WHERE key = ?", (key,))
+
+    def hand_over(self, endpoint: str, batch: Pending, rows: Mapping[str, tuple[Sequence[bytes], Json]]) -> None:
+        """Note a batch before it is sent: the keys that each of its requests, by its id, asks for, and what it is."""
+        self._db.execute(
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, '', '')",
+            (batch.name, endpoint, batch.run, batch.attempt, self._owner, batch.begun),
+        )
+        self._db.executemany(
+            "INSERT INTO batched VALUES (?, ?, ?)", [(batch.name, id, _packed(row)) for id, (_, row) in rows.items()]
+        )
+        self._db.executemany(
+            "INSERT INTO batch_keys VALUES (?, ?)", [(key, batch.name) for keys, _ in rows.values() for key in keys]
+        )
+
+    def is_asked(self, keys: Sequence[bytes]) -> bool:
+        """Whether a batch is asking for any of `keys`, or a process that lives."""
+        marks = ",".join("?" * len(keys))
+        if self._db.execute(f"SELECT 1 FROM batch_keys WHERE key IN ({marks}) LIMIT 1", keys).fetchone():
+            return True
+        owners = self._db.execute(f"SELECT DISTINCT owner FROM claims WHERE key IN ({marks})", keys).fetchall()
+        return any(self._lives(owner) for (owner,) in owners)
+
+    def batches(self, endpoint: str) -> list[Pending]:
+        """The batches of an endpoint that are not done."""
+        with self._turn, self._explained():
+            rows = self._db.execute(
+                "SELECT name, run, attempt, begun, file, remote FROM batches WHERE endpoint = ? ORDER BY begun",
+                (endpoint,),
+            ).fetchall()
+        return [Pending(*row) for row in rows]
+
+    def take(self, batch: str) -> bool:
+        """Take it on to look after a batch; false if another process does, or it is done."""
+        found = self._db.execute("SELECT owner FROM batches WHERE name = ?", (batch,)).fetchone()
+        if found is None or (found[0] != self._owner and self._lives(found[0])):
+            return False
+        self._db.execute("UPDATE batches SET owner = ? WHERE name = ?", (self._owner, batch))
+        return True
+
+    def locate(self, batch: str, file: str = "", remote: str = "") -> None:
+        """Note what the endpoint calls a batch's file, and the batch."""
+        self._db.execute("UPDATE batches SET file = ?, remote = ? WHERE name = ?", (file, remote, batch))
+
+    def requests(self, batch: str) -> Iterator[tuple[str, Json]]:
+        """The requests of a batch that are left, by their ids."""
+        with self._turn, self._explained():
+            rows = self._db.execute("SELECT id, row FROM batched WHERE batch = ? ORDER BY id", (batch,)).fetchall()
+        return ((id, _unpacked(row)) for id, row in rows)
+
+    def unbatch(self, batch: Pending, id: str, keys: Sequence[bytes], less: Cost) -> None:
+        """A request of a batch has ended and cost `less` than it might have."""
+        self._db.execute("DELETE FROM batched WHERE batch = ? AND id = ?", (batch.name, id))
+        marks = ",".join("?" * len(keys))
+        self._db.execute(f"DELETE FROM batch_keys WHERE key IN ({marks})", keys)
+        cost = self.cost(batch.attempt).minus(less)
+        self._db.execute(
+            "UPDATE attempts SET tokens = ?, picodollars = ? WHERE id = ?",
+            (cost.tokens, str(cost.picodollars), batch.attempt),
+        )
+
+    def end_batch(self, batch: Pending) -> None:
+        """A batch is done."""
+        self._db.execute("UPDATE attempts SET state = 'settled' WHERE id = ?", (batch.attempt,))
+        self._db.execute("DELETE FROM batches WHERE name = ?", (batch.name,))
+
+    def forget_batches(self) -> int:
+        """Give up every batch that is not done: what it cost is not known, and what it asks may be asked again."""
+
+        def forget() -> int:
+            self._db.execute("UPDATE attempts SET state = 'unknown' WHERE id IN (SELECT attempt FROM batches)")
+            for table in ("batched", "batch_keys"):
+                self._db.execute(f"DELETE FROM {table}")
+            return self._db.execute("DELETE FROM batches").rowcount
+
+        return self.transact([forget])[0]
+
+    def cost(self, attempt: int) -> Cost:
+        """What an attempt counts as now."""
+        [(tokens, money)] = self._db.execute("SELECT tokens, picodollars FROM attempts WHERE id = ?", (attempt,))
+        return Cost(tokens, int(money))
 
     def release(self, keys: Iterable[bytes]) -> None:
         """Let claims go without an answer."""

@@ -60,6 +60,11 @@ class Teacher(Settings, ABC):
     def identity(self) -> str:
         """Who really answers (endpoint and model, a recording's content): part of the key under which an answer is kept."""
 
+    @property
+    def at_once(self) -> int:
+        """How many questions to ask it together at least."""
+        return 1
+
     def price(self) -> Price | None:
         """What its tokens cost; None if that is not known, or nothing."""
         return None
