@@ -11,6 +11,7 @@ from doubles import Asks, ByHumans, SelfTaught, Streaming, Sums, Told, TwoRoles,
 from understudy import jsonl
 from understudy.config import Filter, Generate
 from understudy.errors import DataError, NothingKeptError, RunError
+from understudy.methods import METHODS
 from understudy.methods.finetune import Finetune, LabelDistillation
 from understudy.methods.pad import Pad
 from understudy.methods.single_task import SingleTask
@@ -138,6 +139,7 @@ def redone(run: Run) -> set[str]:
     ("settings", "expected"),
     [
         ({"evaluate": {"batch_size": 3}}, {"evaluate", "report"}),
+        ({"evaluate": {"votes": 3}}, {"evaluate", "report"}),
         ({"train": {"steps": 7}}, {"train-student", "report"}),
         ({"filter": {"keep": "all"}}, {"filter-rationale", "report"}),
         ({"grade": {"tolerance": 0.01}}, {"filter-rationale", "evaluate", "report"}),
@@ -338,11 +340,15 @@ def test_held_out_examples_are_not_trained_on(tmp_path: Path) -> None:
 
 
 def test_no_stage_and_not_the_pipeline_knows_a_method_or_a_task_by_name() -> None:
-    names = ["finetune", "pad", "step_by_step", "single_task", "few_shot", "svamp", "wordsums", "scripted", "recorded"]
+    names = [*METHODS.names, "few_shot", "svamp", "wordsums", "scripted", "recorded"]
     for path in [SOURCE / "pipeline.py", SOURCE / "procedures.py", *(SOURCE / "stages").glob("*.py")]:
         tree = ast.parse(path.read_text())
         words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         words |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
         words |= {(node.module or "").rpartition(".")[2] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         words |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-        assert not words & {*names, *(name.replace("_", "-") for name in names)}, path
+        assert not words & {
+            *names,
+            *(name.replace("_", "-") for name in names),
+            *(name.replace("-", "_") for name in names),
+        }, path

@@ -70,6 +70,7 @@ class Format(ABC):
 
     def ask(
         self,
+        task: Task,
         role: str,
         prompt: str,
         n: int = 1,

@@ -8,7 +8,8 @@ method.answer(task, question)        # the procedure by which they answer
 
 from __future__ import annotations
 
-from understudy.methods.method import Method, Role, Source, TeacherAlone, needs_programs, predict
+from understudy.methods.method import AsksTeacher, Method, Role, Source, TeacherAlone, needs_programs, predict
+from understudy.methods.self_consistency import vote
 from understudy.registry import Registry
 
 METHODS: Registry[Method] = Registry(
@@ -24,4 +25,4 @@ METHODS: Registry[Method] = Registry(
     },
 )
 
-__all__ = ["METHODS", "Method", "Role", "Source", "TeacherAlone", "needs_programs", "predict"]
+__all__ = ["METHODS", "AsksTeacher", "Method", "Role", "Source", "TeacherAlone", "needs_programs", "predict", "vote"]
