@@ -71,7 +71,7 @@ def test_samples_are_one_ask_and_equal_programs_run_once() -> None:
 
 
 def steps(length: int) -> Procedure[list[str]]:
-    said = []
+    said: list[str] = []
     for number in range(length):
         [[completion], outcome] = yield [Ask("teacher", f"step {number} after {said[-1:]}"), Execute("6")]
         said.append(f"{completion.text} {outcome.value}")

@@ -30,11 +30,13 @@ class Format(ABC):
     Attributes:
         name: as in the configuration and in demonstrations.
         instruction: the line that opens a prompt with worked examples; "" if they say enough.
+        worked: whether worked examples may stand before the question.
         cue, gap: what follows the question, and what stands between that and the rationale.
     """
 
     name: ClassVar[str]
     instruction: ClassVar[str] = ""
+    worked: ClassVar[bool] = True
     cue: ClassVar[str] = "A:"
     gap: ClassVar[str] = " "
 

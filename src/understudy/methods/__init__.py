@@ -20,8 +20,11 @@ METHODS: Registry[Method] = Registry(
         "label-distillation": "understudy.methods.finetune:LabelDistillation",
         "pad": "understudy.methods.pad:Pad",
         "pal": "understudy.methods.few_shot:Pal",
+        "rationale-as-input": "understudy.methods.rationale_as_input:RationaleAsInput",
+        "rationale-pipeline": "understudy.methods.rationale_as_input:RationalePipeline",
         "single-task": "understudy.methods.single_task:SingleTask",
         "step-by-step": "understudy.methods.step_by_step:StepByStep",
+        "zero-shot-cot": "understudy.methods.zero_shot_cot:ZeroShotCotAlone",
     },
 )
 
