@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from understudy.answers import AnswerKind, kind
+from understudy.answers import KINDS, AnswerKind, kind
 from understudy.config import Config, Part
 from understudy.formats import Cot, Label
 from understudy.methods import Method, Role, Source, predict
@@ -54,6 +54,16 @@ class Sums(Task):
 
     def fingerprint(self) -> str:
         return f"{self.train} {self.test} {self.labelled}"
+
+
+class OfKind(Sums):
+    """Answers of any kind."""
+
+    kind: str = "number"
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        return KINDS[self.kind]
 
 
 class Told(Teacher):

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doubles import Sums
-from understudy.answers import KINDS, AnswerKind
+from doubles import OfKind, Sums
 from understudy.formats import FORMATS, Cot, Format, Label, Program, Socratic
 from understudy.formats.program import find_program, strip
 from understudy.formats.socratic import steps
@@ -65,16 +64,6 @@ def test_the_lenient_answer_stands_beside_where_the_strict_reader_finds_none(
     assert isinstance(found, Rationale)
     assert found.evidence == ({} if lenient is None else {"lenient": lenient})
     assert found.answer == (None if lenient else "17" if "17" in text else None)
-
-
-class OfKind(Sums):
-    """Answers of any kind."""
-
-    kind: str = "number"
-
-    @property
-    def answer_kind(self) -> AnswerKind:
-        return KINDS[self.kind]
 
 
 READERS = {

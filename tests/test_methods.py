@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from doubles import Sums, Told
+from doubles import Programs, Sums, Told
 from understudy.methods import METHODS, Method
 from understudy.methods.few_shot import FewShotCot, Pal
 from understudy.methods.finetune import Finetune, LabelDistillation
 from understudy.methods.pad import Pad
+from understudy.methods.rationale_as_input import RationaleAsInput, RationalePipeline
 from understudy.methods.single_task import SingleTask
 from understudy.methods.step_by_step import StepByStep
 from understudy.procedures import Driver
@@ -140,6 +141,46 @@ def test_the_teacher_alone_answers_a_few_shot_prompt(method: Method, text: str) 
     assert "\n\nQ: " in prompt  # the task has no worked examples, so the instructions come first
     assert method.asks_teacher
     assert not method.roles()
+
+
+def test_a_student_reads_the_question_and_the_rationale_and_learns_the_gold_answer() -> None:
+    [example, _, _] = examples(RationaleAsInput(), CHAINS)
+    assert example == Example("q", f"{QUESTION.text}\nRationale: 12 + 5 = 17.", "17", "label")
+    assert examples(RationaleAsInput(), CHAINS, Question("q", "text")) == []
+
+
+def test_the_teacher_writes_the_rationale_at_test_time_and_the_student_the_answer() -> None:
+    teacher = Told.by(lambda ask, sample: "12 + 5 = 17. The answer is 71.")
+    student = Told.by(lambda ask, sample: "17")
+    method = RationaleAsInput()
+    [found] = Driver({"teacher": teacher, "student": student}, Programs()).run([("q", method.answer(Sums(), QUESTION))])
+    assert method.asks_teacher
+    assert (
+        student.asked[0].prompt == examples(method, CHAINS)[0].prompt
+    )  # as it was trained, without the teacher's answer
+    assert (found.answer, len(found.texts)) == ("17", 2)
+
+
+def test_a_rationale_that_never_came_is_no_students_mistake() -> None:
+    teacher = Told.by(lambda ask, sample: "I am sorry, but I cannot help.")
+    [found] = Driver({"teacher": teacher}, Programs()).run([("q", RationaleAsInput().answer(Sums(), QUESTION))])
+    assert (found.answer, found.fault) == (None, "refusal")
+
+
+def test_a_pipeline_trains_a_writer_and_a_reader_and_asks_no_teacher() -> None:
+    method = RationalePipeline()
+    learnt = {
+        role.name: list(method.examples(Sums(), role, QUESTION, {"rationale": CHAINS[:1]})) for role in method.roles()
+    }
+    prompt = f"{QUESTION.text}\nRationale: 12 + 5 = 17."
+    assert learnt == {
+        "writer": [Example("q", QUESTION.text, "12 + 5 = 17.", "rationale")],
+        "student": [Example("q", prompt, "17", "label")],
+    }
+    writer, student = Told.by(lambda ask, sample: "12 + 5 = 17."), Told.by(lambda ask, sample: "17")
+    [found] = Driver({"writer": writer, "student": student}, Programs()).run([("q", method.answer(Sums(), QUESTION))])
+    assert (writer.asked[0].prompt, student.asked[0].prompt) == (QUESTION.text, prompt)
+    assert (found.answer, method.asks_teacher) == ("17", False)
 
 
 @pytest.mark.parametrize("name", METHODS.names)

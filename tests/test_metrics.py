@@ -207,3 +207,10 @@ def test_a_block_of_21_words_is_no_loop() -> None:
 
 def test_repeated_is_the_share_of_rows_with_a_looping_text() -> None:
     assert metrics(row(texts=("fine", "so so so so")), row(texts=("fine",)))["repeated"] == 0.5
+
+
+def test_answers_that_are_the_gold_one_letter_by_letter_are_told_from_those_of_its_value() -> None:
+    answers = [("( 84 / 2 )", "correct"), ("42", "correct"), ("7", "wrong"), (None, "no_answer")]
+    rows = [{"split": "test", "result": result, "answer": a, "gold": "( 84 / 2 )"} for a, result in answers]
+    found = summarise(rows)["test"]
+    assert (found["accuracy"], found["exact"]) == (0.5, 0.25)

@@ -11,19 +11,27 @@ from doubles import Asks, ByHumans, SelfTaught, Streaming, Sums, Told, TwoRoles,
 from understudy import jsonl
 from understudy.config import Filter, Generate
 from understudy.errors import DataError, NothingKeptError, RunError
+from understudy.methods import METHODS
 from understudy.methods.finetune import Finetune, LabelDistillation
 from understudy.methods.pad import Pad
 from understudy.methods.single_task import SingleTask
 from understudy.methods.step_by_step import StepByStep
 from understudy.pipeline import plan, walk
 from understudy.procedures import Ask
+from understudy.stages.opening import make_run
 from understudy.stages.run import Run
+from understudy.tasks import TASKS
 
 SOURCE = Path(__file__).parent.parent / "src" / "understudy"
 
 
 def chain(ask: Ask, sample: int) -> str:
     return f"Add one. The answer is {right(ask, sample)}."
+
+
+def steps_of(ask: Ask, sample: int) -> str:
+    number, answer = ask.key.rsplit("-", 1)[1], right(ask, sample)
+    return f"How many are one more than {number}? ** {number} + 1 = {answer}.\nThe answer is {answer}."
 
 
 def program(ask: Ask, sample: int) -> str:
@@ -72,17 +80,34 @@ def test_the_plan_follows_from_the_roles_and_their_sources(method: Any, steps: s
     assert [step.name for step in plan(method)] == steps.split()
 
 
-@pytest.mark.parametrize(
-    ("method", "reply"),
-    [(SingleTask(), chain), (StepByStep(), chain), (LabelDistillation(), chain), (Pad(), program)],
-    ids=lambda value: getattr(value, "name", ""),
-)
-def test_every_method_walks_its_whole_plan(tmp_path: Path, method: Any, reply: Any) -> None:
+@pytest.mark.parametrize("name", METHODS.names)
+def test_every_method_walks_its_whole_plan(tmp_path: Path, name: str) -> None:
+    method = METHODS.find(name)()
+    reply = {"pad": program, "pal": program, "socratic": steps_of}.get(name, chain)
     run = run_of(tmp_path, method, Told.by(reply))
     walk(run)
     assert metrics(run)["n"] == 5
     assert run.dir.page.exists()
     assert all(step.is_done(run) for step in plan(method))
+
+
+FITTING = [
+    (task, method)
+    for task in ("wordsums", "kinfolk")
+    for method in METHODS.names
+    if METHODS.find(method)().refuses(TASKS.find(task)()) is None
+]
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+@pytest.mark.parametrize(("task", "method"), FITTING)
+def test_every_method_runs_on_the_bundled_tasks(tmp_path: Path, task: str, method: str, votes: int) -> None:
+    table = {"task": task, "method": method, "teacher": "scripted", "student": "nearest", "limit": 6}
+    run = make_run({**table, "evaluate": {"votes": votes}}, tmp_path, tmp_path / "run")
+    walk(run)
+    assert metrics(run)["n"] == 6
+    assert (metrics(run)["coverage"] is None) == (votes == 1)
+    assert run.method.roles() or metrics(run)["correct"] >= 1
 
 
 def test_a_method_without_a_role_measures_the_teacher(tmp_path: Path) -> None:
@@ -138,6 +163,7 @@ def redone(run: Run) -> set[str]:
     ("settings", "expected"),
     [
         ({"evaluate": {"batch_size": 3}}, {"evaluate", "report"}),
+        ({"evaluate": {"votes": 3}}, {"evaluate", "report"}),
         ({"train": {"steps": 7}}, {"train-student", "report"}),
         ({"filter": {"keep": "all"}}, {"filter-rationale", "report"}),
         ({"grade": {"tolerance": 0.01}}, {"filter-rationale", "evaluate", "report"}),
@@ -410,12 +436,11 @@ def test_held_out_examples_are_not_trained_on(tmp_path: Path) -> None:
 
 
 def test_no_stage_and_not_the_pipeline_knows_a_method_or_a_task_by_name() -> None:
-    names = ["finetune", "pad", "step_by_step", "single_task", "few_shot", "socratic", "svamp", "wordsums"]
-    names += ["scripted", "recorded"]
+    names = [*METHODS.names, "few_shot", "svamp", "wordsums", "scripted", "recorded"]
     for path in [SOURCE / "pipeline.py", SOURCE / "procedures.py", *(SOURCE / "stages").glob("*.py")]:
         tree = ast.parse(path.read_text())
         words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         words |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
         words |= {(node.module or "").rpartition(".")[2] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         words |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-        assert not words & {*names, *(name.replace("_", "-") for name in names)}, path
+        assert not {word.replace("_", "-") for word in words} & {name.replace("_", "-") for name in names}, path

@@ -278,3 +278,22 @@ def test_without_numpy_the_published_split_says_what_to_install(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(PrerequisiteError, match=r"pip install 'understudy\[train\]'"):
         permuted(20, "default")
+
+
+def test_further_questions_are_learnt_from_without_their_answers(tmp_path: Path) -> None:
+    write(tmp_path / "small" / "train.jsonl", ROWS[:2])
+    write(tmp_path / "small" / "test.jsonl", ROWS[2:4])
+    more = write(tmp_path / "small" / "more.jsonl.gz", [{"id": "m", "question": "What is 7 + 1?", "answer": "8"}])
+    task = Small(folder=tmp_path / "small", unlabelled=more)
+    assert [(q.id, q.answer) for q in task.questions("train")] == [("r0", "1"), ("r1", "2"), ("m", None)]
+    assert ids(task, "test") == ["r2", "r3"]
+    before = task.user_files()
+    write(more, [{"id": "n", "question": "What is 8 + 1?"}])
+    assert task.user_files() != before
+    assert task.fingerprint() == Small(folder=tmp_path / "small").fingerprint()
+
+
+def test_a_further_question_without_text_says_where(tmp_path: Path) -> None:
+    write(tmp_path / "small" / "train.jsonl", ROWS[:2])
+    more = write(tmp_path / "small" / "more.jsonl", [{"id": "m", "body": "What is 7 + 1?"}])
+    assert "more.jsonl:1: no text in 'question'" in refused(Small(folder=tmp_path / "small", unlabelled=more))

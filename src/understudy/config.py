@@ -250,6 +250,10 @@ class Evaluate(Settings):
     """Questions answered together; the cuts are at fixed positions, so a resumed run computes the same."""
     max_tokens: int = Field(256, ge=1)
     """Longest completion of a student, in tokens."""
+    votes: int = Field(1, ge=1)
+    """Self-consistency: so many sampled answers vote; 1 answers once, greedily. Works with every method."""
+    temperature: float = Field(0.7, gt=0)
+    """Sampling temperature of the votes."""
 
 
 class SandboxSettings(Settings):

@@ -14,16 +14,17 @@ result:
 | `Score`   | list of floats, one a target                       |
 | `Execute` | `Outcome` of the program                           |
 
-Votes, repairs and fallback are procedures made of procedures (`yield from`). A procedure neither knows nor cares who
-answers for a role: a student, a teacher or a test double. The driver collects one round from all live procedures,
-batches it by role, and sends the replies back, so a batch of questions costs as many batched calls as the longest has
-rounds.
+Votes, repairs and fallback are procedures made of procedures (`yield from`, or `together` for several at once). A
+procedure neither knows nor cares who answers for a role: a student, a teacher or a test double. The driver collects one
+round from all live procedures, batches it by role, and sends the replies back, so a batch of questions costs as many
+batched calls as the longest has rounds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -124,6 +125,34 @@ class Scorer(Protocol):
     def score(self, scores: Sequence[Score]) -> list[list[float]]:
         """Mean log-likelihood a token of every target, in order."""
         ...
+
+
+def together(procedures: Sequence[Procedure[Result]]) -> Procedure[list[Result]]:
+    """Run procedures of one question side by side, as one procedure; gives their results in order.
+
+    Equal calls of a round are one call: asks become one ask for as many samples, shared out in order, and a program runs
+    once. So `n` copies of a procedure begin with one ask of `n` samples.
+    """
+    results: dict[int, Result] = {}
+    rounds: dict[int, list[Call]] = {}
+    for position, procedure in enumerate(procedures):
+        _advance(position, procedure, None, rounds, results)
+    while rounds:
+        asked, rounds = rounds, {}
+        wanted = Counter(call for calls in asked.values() for call in calls)
+        replies = yield [replace(c, n=c.n * times) if isinstance(c, Ask) else c for c, times in wanted.items()]
+        left = dict(zip(wanted, replies, strict=True))
+        for position, calls in asked.items():
+            _advance(position, procedures[position], [_share(call, left) for call in calls], rounds, results)
+    return [results[position] for position in range(len(procedures))]
+
+
+def _share(call: Call, left: dict[Call, Any]) -> Any:
+    """The next samples of an ask; of any other call the reply itself."""
+    if not isinstance(call, Ask):
+        return left[call]
+    taken, left[call] = left[call][: call.n], left[call][call.n :]
+    return taken
 
 
 def derive_seed(*parts: object) -> int:

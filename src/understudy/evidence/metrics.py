@@ -7,7 +7,8 @@ It counts what evaluation graded; it grades nothing itself, and it compares no t
     object    {"n": 200, "correct": 131, "wrong": 60, "no_answer": 9, "error": 0, "accuracy": 0.655,
                "interval": [0.587, 0.717], "lenient_accuracy": 0.67, "lenient_interval": [0.602, 0.731],
                "confidence": 0.95, "parsable": 0.955, "executable": 0.965, "programs": 200,
-               "truncated": 0.0, "repeated": 0.01, "faults": {"name_error": 7, "timeout": 2}, "completion_tokens": 41.3}
+               "truncated": 0.0, "repeated": 0.01, "faults": {"name_error": 7, "timeout": 2}, "exact": 0.655,
+               "coverage": None, "completion_tokens": 41.3}
 
 | key                 | share of                                                                                      |
 |---------------------|-----------------------------------------------------------------------------------------------|
@@ -17,16 +18,21 @@ It counts what evaluation graded; it grades nothing itself, and it compares no t
 | `executable`        | programs that ran to their end (status `ok`), of the `programs` the procedure wanted to run   |
 | `truncated`         | rows with a completion cut at its token limit, of the judged rows that say how they finished  |
 | `repeated`          | rows with a text that ends in a loop (`loops`), of the judged rows with a text                |
+| `exact`             | answers that are the gold one letter by letter, not by value alone, of the judged             |
+| `coverage`          | not a share: a point for every agreement of the votes (`agreement`); None without votes       |
 | `completion_tokens` | not a share: mean tokens written for one question, over all its calls, where they are known   |
 
 What has nothing to be a share of is None, never 0 or NaN.
+
+A point of `coverage` says what comes of answering only where at least this share of the samples agrees, and leaving the
+other questions open: {"agreement": 0.9, "coverage": 0.62, "n": 124, "accuracy": 0.95, "interval": [0.9, 0.976]}.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -106,7 +112,10 @@ class Tally:
         self._programs: Counter[str] = Counter()
         self._finished = _Share()
         self._texts = _Share()
+        self._agreements: Counter[float] = Counter()
+        self._agreed_right: Counter[float] = Counter()
         self._lenient = 0
+        self._exact = 0
         self._tokens = 0
         self._tokens_of = 0
 
@@ -129,6 +138,10 @@ class Tally:
             return
         evidence = row.get("evidence") or {}
         self._lenient += result == "no_answer" and evidence.get("lenient_result") == "correct"
+        self._exact += row.get("answer") is not None and row.get("answer") == row.get("gold")
+        if (agreement := evidence.get("agreement")) is not None:
+            self._agreements[agreement] += 1
+            self._agreed_right[agreement] += result == "correct"
         finish, texts = _listed(evidence.get("finish")), row.get("texts") or ()
         if finish:
             self._finished.add("length" in finish)
@@ -161,8 +174,23 @@ class Tally:
             "truncated": self._finished.value,
             "repeated": self._texts.value,
             "faults": dict(sorted(self.faults.items(), key=lambda item: (-item[1], item[0]))),
+            "exact": _share(self._exact, judged),
+            "coverage": list(self._coverage(judged)) if self._agreements else None,
             "completion_tokens": _share(self._tokens, self._tokens_of),
         }
+
+    def _coverage(self, judged: int) -> Iterator[Json]:
+        """The coverage-accuracy curve, from the questions that all samples agree on to all that have an answer."""
+        n = right = 0
+        for agreement in sorted(filter(None, self._agreements), reverse=True):
+            n, right = n + self._agreements[agreement], right + self._agreed_right[agreement]
+            yield {
+                "agreement": agreement,
+                "coverage": n / judged,
+                "n": n,
+                "accuracy": right / n,
+                "interval": list(wilson(right, n) or ()),
+            }
 
 
 class _Share:

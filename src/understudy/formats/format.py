@@ -30,12 +30,14 @@ class Format(ABC):
     Attributes:
         name: as in the configuration and in demonstrations.
         instruction: the line that opens a prompt with worked examples; "" if they say enough.
+        worked: whether worked examples may stand before the question.
         cue, gap: what follows the question, and what stands between that and the rationale.
         made_up: the text of a rationale for a dry run where a task has no worked example.
     """
 
     name: ClassVar[str]
     instruction: ClassVar[str] = ""
+    worked: ClassVar[bool] = True
     cue: ClassVar[str] = "A:"
     gap: ClassVar[str] = " "
     made_up: ClassVar[str] = "Made up."
@@ -72,6 +74,7 @@ class Format(ABC):
 
     def ask(
         self,
+        task: Task,
         role: str,
         prompt: str,
         n: int = 1,

@@ -8,7 +8,8 @@ method.answer(task, question)        # the procedure by which they answer
 
 from __future__ import annotations
 
-from understudy.methods.method import Method, Role, Source, TeacherAlone, needs_programs, predict
+from understudy.methods.method import AsksTeacher, Method, Role, Source, TeacherAlone, needs_programs, predict
+from understudy.methods.self_consistency import vote
 from understudy.registry import Registry
 
 METHODS: Registry[Method] = Registry(
@@ -19,10 +20,13 @@ METHODS: Registry[Method] = Registry(
         "label-distillation": "understudy.methods.finetune:LabelDistillation",
         "pad": "understudy.methods.pad:Pad",
         "pal": "understudy.methods.few_shot:Pal",
+        "rationale-as-input": "understudy.methods.rationale_as_input:RationaleAsInput",
+        "rationale-pipeline": "understudy.methods.rationale_as_input:RationalePipeline",
         "single-task": "understudy.methods.single_task:SingleTask",
         "socratic": "understudy.methods.socratic:SocraticCot",
         "step-by-step": "understudy.methods.step_by_step:StepByStep",
+        "zero-shot-cot": "understudy.methods.zero_shot_cot:ZeroShotCotAlone",
     },
 )
 
-__all__ = ["METHODS", "Method", "Role", "Source", "TeacherAlone", "needs_programs", "predict"]
+__all__ = ["METHODS", "AsksTeacher", "Method", "Role", "Source", "TeacherAlone", "needs_programs", "predict", "vote"]

@@ -103,8 +103,8 @@ class Method(Settings, ABC):
         """How one question is answered."""
 
 
-class TeacherAlone(Method):
-    """A method without a role: the teacher answers by itself, in one format, asked as the sources of the others are."""
+class AsksTeacher(Method):
+    """A method that needs the teacher at test time, for one completion in one format, asked for as those of a source."""
 
     asks_teacher = True
     demonstrations: int = Field(4, ge=0)
@@ -121,16 +121,20 @@ class TeacherAlone(Method):
         method._prompter = prompter
         return method
 
-    def roles(self) -> Sequence[Role]:
-        return []
-
     def ask(self, task: Task, question: Question) -> Procedure[Completion]:
         """One completion by the teacher."""
         examples = task.demonstrations(self.format.name)
         prompter = self._prompter or Prompter()
         prompt = prompter.prompt(task, question, self.format, examples, self.demonstrations)
-        [completion] = yield from self.format.ask("teacher", prompt.text, turns=prompt.turns)
+        [completion] = yield from self.format.ask(task, "teacher", prompt.text, turns=prompt.turns)
         return completion
+
+
+class TeacherAlone(AsksTeacher):
+    """A method without a role: the teacher answers by itself."""
+
+    def roles(self) -> Sequence[Role]:
+        return []
 
 
 def needs_programs(task: Task) -> str | None:

@@ -8,6 +8,9 @@ apart by a prefix, and costs nothing at test time.
               L_rationale: the same direction with lambda = (1 - alpha) / alpha, at alpha times the size
     answer    "predict: ..." alone
 
+Questions without an answer (ASDiv's for SVAMP: `task.unlabelled`) teach their rationale, and with `labels = "teacher"` the
+teacher's answer. Expressions are graded by their value; `exact` in `metrics.json` is the share right as a text.
+
 What differs from the original: both means are taken over the whole optimiser step, not over each micro-batch; the
 validation split, not the test split, picks the checkpoint; a completion without any rationale is left out (the
 original trains on a blank); an expression is read by a whitelist, never `eval`.

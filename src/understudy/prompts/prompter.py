@@ -111,7 +111,8 @@ class Prompter:
         if variant.order == "shuffled":
             random = Random(derive_seed("demonstrations", self._seed, variant.name))
             examples = random.sample(list(examples), len(examples))
-        shown = examples[: demonstrations if variant.demonstrations is None else variant.demonstrations]
+        count = demonstrations if variant.demonstrations is None else variant.demonstrations
+        shown = examples[: count if format.worked else 0]
         if variant.template:
             text, turns = variant.template.render(_told(task, question, format, shown))
         elif variant.style == "chat":

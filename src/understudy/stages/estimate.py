@@ -93,9 +93,9 @@ def _generate(run: Run, source: Source, store: Store) -> Line:
 
 
 def _evaluate(run: Run, store: Store) -> Line:
-    driver = Driver({}, _none, run.config.seed, Sampling(max_tokens=run.config.evaluate.max_tokens))
+    driver = Driver({}, _none, run.config.seed, run.sampling)
     splits = (split for split in run.config.evaluate.splits if split in run.task.splits)
-    procedures = ((q.id, run.method.answer(run.task, q)) for split in splits for q in run.questions(split))
+    procedures = ((q.id, run.answer(q)) for split in splits for q in run.questions(split))
     return _line("evaluate", run, store, procedures, driver, [])
 
 

@@ -22,7 +22,7 @@ from understudy import jsonl, students
 from understudy.errors import ConfigError, DataError
 from understudy.evidence.metrics import summarise
 from understudy.procedures import AsyncCompleter, Completer, Driver
-from understudy.records import Prediction, Question, Sampling, Verdict, VerdictResult
+from understudy.records import Prediction, Question, Verdict, VerdictResult
 from understudy.rundir import Checkpoint, digest
 from understudy.stages import spending
 from understudy.stages.run import Run
@@ -70,10 +70,10 @@ def evaluate(run: Run, subject: None = None) -> int:
         bar.advance(begun)
         account = stack.enter_context(spending.account(run))
         roles = _roles(run, stack, account) if begun < total else {}
-        driver = Driver(roles, sandbox.run, run.config.seed, Sampling(max_tokens=settings.max_tokens))
+        driver = Driver(roles, sandbox.run, run.config.seed, run.sampling)
         committed = time.monotonic()
         for split, batch in _batches(run, splits, settings.batch_size, begun):
-            predictions = driver.run((q.id, run.method.answer(run.task, q)) for q in batch)
+            predictions = driver.run((q.id, run.answer(q)) for q in batch)
             for question, prediction in zip(batch, predictions, strict=True):
                 verdict = judge(run, question, prediction)
                 saved.write(0, {"split": split, **verdict.to_json(), "question_text": question.text})

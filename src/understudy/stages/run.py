@@ -12,10 +12,11 @@ from typing import Any
 from understudy.answers import Number
 from understudy.config import Config
 from understudy.formats import Format
-from understudy.methods import Method, Role, Source, TeacherAlone
+from understudy.methods import AsksTeacher, Method, Role, Source, vote
+from understudy.procedures import Procedure
 from understudy.progress import Progress, Silent
 from understudy.prompts import Prompter
-from understudy.records import Question
+from understudy.records import Prediction, Question, Sampling
 from understudy.rundir import RunDir
 from understudy.sandbox import Sandbox
 from understudy.tasks import Task
@@ -59,11 +60,24 @@ class Run:
     def asked_formats(self) -> list[Format]:
         """The formats that the teacher is asked for."""
         sources = [source for role in self.method.roles() for source in role.sources]
-        alone = [self.method.format] if isinstance(self.method, TeacherAlone) else []
-        return [*(source.format for source in sources if source.by == "teacher"), *alone]
+        at_test = [self.method.format] if isinstance(self.method, AsksTeacher) else []
+        return [*(source.format for source in sources if source.by == "teacher"), *at_test]
 
     def samples(self, source: Source) -> int:
         return self.config.generate.samples if source.samples is None else source.samples
+
+    def answer(self, question: Question) -> Procedure[Prediction]:
+        """How one question is answered: as the method does, or by the vote of several such answers."""
+        votes = self.config.evaluate.votes
+        if votes == 1:
+            return self.method.answer(self.task, question)
+        return vote(self.task, [self.method.answer(self.task, question) for _ in range(votes)])
+
+    @property
+    def sampling(self) -> Sampling:
+        """How an answer is written: greedily, unless several vote."""
+        settings = self.config.evaluate
+        return Sampling(settings.temperature if settings.votes > 1 else 0.0, settings.max_tokens)
 
     def prompter(self) -> Prompter:
         """Whoever writes the prompts for the teacher.

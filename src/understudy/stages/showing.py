@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from understudy.errors import ConfigError
 from understudy.formats import Format
-from understudy.methods import Source, TeacherAlone
+from understudy.methods import AsksTeacher, Source
 from understudy.procedures import Ask
 from understudy.prompts import Prompt
 from understudy.records import Question, Sampling
@@ -40,7 +40,7 @@ def show_prompts(run: Run, question: str = "", only: str = "") -> Iterator[str]:
     """
     sources = list({source.name: source for role in run.method.roles() for source in role.sources}.values())
     chosen = [source for source in sources if only in ("", source.name, source.format.name)]
-    alone = run.method.format.name if isinstance(run.method, TeacherAlone) else None
+    alone = run.method.format.name if isinstance(run.method, AsksTeacher) else None
     if only and not chosen and only != alone:
         there = dict.fromkeys(
             [*(name for s in sources for name in (s.name, s.format.name)), *([alone] if alone else [])]
@@ -82,15 +82,14 @@ def _source(run: Run, source: Source, question: Question) -> Iterator[str]:
 
 
 def _answer(run: Run, question: Question) -> Iterator[str]:
-    sampling = Sampling(max_tokens=run.config.evaluate.max_tokens)
     yield f"# answering the test question {question.id}: the first round"
-    if isinstance(run.method, TeacherAlone):
-        yield _how(sampling, 1, ())
+    if isinstance(run.method, AsksTeacher):
+        yield _how(run.sampling, run.config.evaluate.votes, ())
         yield from _teacher(run, question, run.method.format, run.method.demonstrations)
         return
-    for call in next(run.method.answer(run.task, question)):
+    for call in next(run.answer(question)):
         if isinstance(call, Ask):
-            yield _how(call.sampling or sampling, call.n, call.stop)
+            yield _how(call.sampling or run.sampling, call.n, call.stop)
             told = messages(call) if call.turns else [("", call.prompt + call.prefix)]
             who = "the teacher" if call.role == "teacher" else f"the student of the role {call.role}"
             yield from _said(f"## {who}", told)

@@ -57,6 +57,8 @@ class Published(Task):
 
     folder: UserPath
     """Folder with the files of the data set; without it, the data set is loaded from the hub."""
+    unlabelled: UserPath | None = None
+    """File of further training questions, whose answers, if it holds any, are not read: ASDiv's for SVAMP, for instance."""
     revision: str | None = None
     """Commit, branch or tag of the data set on the hub; a commit makes a run that loads from there repeatable."""
 
@@ -99,6 +101,8 @@ class Published(Task):
                 raise DataError(str(error), place, line) from None
             if question is not None:
                 yield question
+        if split == "train" and self.unlabelled is not None:
+            yield from _unlabelled(self.unlabelled)
 
     def rows(self, split: str) -> Iterator[Sourced]:
         """The rows a split is made of."""
@@ -133,7 +137,12 @@ class Published(Task):
             source: Any = {part: file_digest(path) for part in parts if (path := self._file(part))}
         else:
             source = [self.hub.path, self.revision or self.hub.revision]
-        return digest([self.name, self.own_settings("folder", "revision"), source])
+        return digest([self.name, self.own_settings("folder", "revision", "unlabelled"), source])
+
+    def user_files(self) -> dict[str, str]:
+        """Those that every task may have, and the further questions."""
+        more = {"unlabelled": file_digest(self.unlabelled)} if self.unlabelled and self.unlabelled.is_file() else {}
+        return {**super().user_files(), **more}
 
     def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
         """Worked examples written by hand for this project, those that there are in this format."""
@@ -244,6 +253,15 @@ class OneFile(Published):
         """Equal questions are on one side, whatever their place, so that the order of the rows plays no part."""
         key = " ".join(str(row.get("question")).casefold().split())
         return derive_seed("training share", self.name, key) % 10_000 < self.train_share * 10_000
+
+
+def _unlabelled(path: Path) -> Iterator[Question]:
+    """The questions of a file, without their answers."""
+    for line, row in jsonl.read_numbered(path):
+        missing = [column for column in ("id", "question") if not isinstance(row.get(column), str)]
+        if missing:
+            raise DataError(f"no text in {missing[0]!r}; the columns are {', '.join(row)}", path, line)
+        yield Question(row["id"], row["question"])
 
 
 def text(row: Mapping[str, Any], column: str) -> str:
