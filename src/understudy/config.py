@@ -319,7 +319,8 @@ def _sentence(kind: type[BaseModel], error: Any, key: str) -> str:
         return unknown("key", place, str(error["loc"][-1]), known)
     if error["type"] == "missing":
         return f"{place} is missing. Set it in the file, or give {place}=VALUE"
-    return f"{place} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place} = {error['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 def _fields_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:
