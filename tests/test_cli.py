@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -244,6 +245,39 @@ def test_no_teacher(config: Path) -> None:
 
 def test_a_split_the_task_does_not_have(config: Path) -> None:
     assert "has no split 'exam'" in fails(2, "run", config, 'evaluate.splits=["exam"]')
+
+
+def test_a_wrong_split_is_told_before_anything_is_asked(config: Path) -> None:
+    assert "no split 'tset'" in fails(2, "run", config, "evaluate.splits=['tset']")
+    assert not Path("runs/small/completions").exists()
+    assert understudy("filter", config, "evaluate.splits=['tset']").exit_code == 0, "which evaluates nothing"
+
+
+def test_a_file_where_a_folder_should_be_and_the_other_way_round(config: Path) -> None:
+    assert "small.toml: file exists, while working in small.toml" in fails(1, "run", config, "--out", config)
+    assert understudy("run", config).exit_code == 0
+    Path("folder").mkdir()
+    assert "folder: is a directory, while writing. Give another path" in fails(
+        1, "report", "runs/small", "--out", "folder"
+    )
+
+
+def test_an_empty_configuration_says_what_is_missing_once(config: Path) -> None:
+    config.write_text("")
+    assert fails(2, "run", config).splitlines()[1:] == [
+        "  - task is missing. Set it in the file, or give task=VALUE",
+        "  - method is missing. Set it in the file, or give method=VALUE",
+    ]
+
+
+def test_a_plan_counts_the_rows_of_the_users_file(config: Path) -> None:
+    rows = [f"q{i},{i} + 1?,{i + 1 if i % 3 else ''}" for i in range(30)]
+    Path("my.csv").write_text("\n".join(["id,question,answer", *rows]) + "\n")
+    shown = understudy("plan", config, "task={path='my.csv'}", "method=finetune").stdout
+    counted = re.findall(r"(train|test): (\d+) questions(?:, (\d+) of them without an answer)?", shown)
+    assert [split for split, _, _ in counted] == ["train", "test"]
+    assert int(counted[0][1]) + int(counted[1][1]) == 30
+    assert (counted[0][2], counted[1][2]) == ("10", "")
 
 
 def test_a_second_run_in_the_same_directory(config: Path) -> None:

@@ -286,6 +286,13 @@ def test_an_export_goes_into_another_store(tmp_path: Path, ending: str) -> None:
     assert model.asked == []
 
 
+@pytest.mark.parametrize("name", ["answers.csv", "answers.jsonl.gz", "answers"])
+def test_an_export_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreError, match=r"ends in \.jsonl or \.parquet"):
+        exchange.export(None, tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_row_that_is_no_answer_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "x"}\n')

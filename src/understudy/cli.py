@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from understudy import __version__
-from understudy.errors import UnderstudyError
+from understudy.errors import UnderstudyError, explain_os_errors
 
 if TYPE_CHECKING:
     from understudy.stages.run import Run
@@ -28,7 +28,8 @@ class Cli(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with explain_os_errors("writing"):
+                return super().invoke(context)
         except UnderstudyError as error:
             click.echo(f"understudy: {error}", err=True)
             sys.exit(error.exit_code)
@@ -140,11 +141,17 @@ _walks("run", "Do everything: from the CONFIG file, or a run's directory, to the
 def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int | None, data: Path | None) -> None:
     """Show the steps of a run, and which are done already."""
     from understudy.pipeline import steps
+    from understudy.tasks.local import Local
 
     run = _open(source, overrides, out, limit, data)
     click.echo(f"{run.config.student} learns {run.task.name} by {run.method.name}, in {run.dir.root}")
     for guess in run.task.guesses():
         click.echo(f"  {guess}")
+    if isinstance(run.task, Local):
+        for split in run.task.splits:
+            gold = [question.answer is not None for question in run.questions(split)]
+            unlabelled = f", {gold.count(False)} of them without an answer" if False in gold else ""
+            click.echo(f"  {split}: {len(gold)} questions{unlabelled}")
     pending = False
     for step in steps(run):
         pending = pending or not step.is_done(run)

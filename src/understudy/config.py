@@ -330,6 +330,8 @@ def _sentence(kind: type[BaseModel], error: Any, key: str) -> str:
     if error["type"] == _HIDDEN:
         return f"{place}: {error['msg']}"
     return f"{place} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place} = {error['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 def hidden(message: str) -> PydanticCustomError:

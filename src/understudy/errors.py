@@ -93,7 +93,7 @@ class SandboxError(UnderstudyError):
 
 @contextmanager
 def explain_os_errors(doing: str) -> Iterator[None]:
-    """Turn a full disk or a refused permission while `doing` something into a `RunError` that says what to do.
+    """Turn a full disk, a refused permission or a wrong path while `doing` something into a `RunError` that says what to do.
 
     Other `OSError`s pass through unchanged.
     """
@@ -109,5 +109,10 @@ def explain_os_errors(doing: str) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise RunError(
                 f"not allowed to write while {doing}{place}. Choose another directory with --out."
+            ) from error
+        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+            reason = (error.strerror or str(error)).lower()
+            raise RunError(
+                f"{error.filename2 or error.filename}: {reason}, while {doing}. Give another path"
             ) from error
         raise

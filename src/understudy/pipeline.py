@@ -85,7 +85,10 @@ def walk(run: Run, until: str = "") -> None:
         manifest.begin(run)
         for guess in run.task.guesses():
             run.progress.say(guess)
-        for step in steps(run, until):
+        found = steps(run, until)
+        if any(step.stage == "evaluate" for step in found):
+            evaluation.answered_splits(run)  # a name that is wrong is told before anything is paid for
+        for step in found:
             key = step.key(run)
             if run.dir.is_done(step.name, key):
                 run.progress.say(f"{step.name}: done before")

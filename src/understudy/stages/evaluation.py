@@ -59,7 +59,7 @@ def evaluate(run: Run, subject: None = None) -> int:
         ConfigError: a split that the task does not have.
         DataError: a split has no questions, or one of them no gold answer.
     """
-    splits = _splits(run)
+    splits = answered_splits(run)
     settings = run.config.evaluate
     total = run.size(*splits)
     with ExitStack() as stack:
@@ -105,7 +105,13 @@ def judge(run: Run, question: Question, prediction: Prediction) -> Verdict:
     )
 
 
-def _splits(run: Run) -> Sequence[str]:
+def answered_splits(run: Run) -> Sequence[str]:
+    """The splits to answer.
+
+    Raises:
+        ConfigError: a split that the task does not have.
+        DataError: a split has no questions.
+    """
     splits = run.config.evaluate.splits
     problems = [
         f"evaluate.splits: the task {run.task.name!r} has no split {split!r}; there are: {', '.join(run.task.splits)}"

@@ -51,9 +51,9 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
     config, problems = parse(Config, table)
     folders = _folders(table.get("data"), folder)
     task, found = TASKS.make(_part(table, "task", default="local"), folders)
-    problems += found
+    problems += found if "task" in table else []  # that it is missing is told already
     method, found = METHODS.make(_part(table, "method"), folders)
-    problems += found
+    problems += found if "method" in table else []
     teacher, found = TEACHERS.make(_part(table, "teacher", default="none"), folders)
     problems += found
     if task and method and teacher:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from understudy import jsonl
-from understudy.errors import DataError, PrerequisiteError
+from understudy.errors import DataError, PrerequisiteError, StoreError
 from understudy.records import Json
 from understudy.tasks.tables import rows as rows_of
 from understudy.teachers.store import Store, default_path, stored_rows
@@ -43,7 +43,13 @@ def overview(path: Path | None) -> str:
 
 
 def export(path: Path | None, file: Path, model: str | None = None) -> int:
-    """Write the store's answers to a file, or those of one model. Returns how many."""
+    """Write the store's answers to a file, or those of one model. Returns how many.
+
+    Raises:
+        StoreError: there is no store, or the file's ending says neither JSON Lines nor Parquet.
+    """
+    if file.suffix not in (".jsonl", ".parquet"):
+        raise StoreError(f"{file}: expected a name that ends in .jsonl or .parquet. Nothing was written")
     write = _write_parquet if file.suffix == ".parquet" else _write_jsonl
     return write(file, stored_rows(_existing(path), model))
 
