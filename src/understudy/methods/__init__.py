@@ -18,6 +18,7 @@ METHODS: Registry[Method] = Registry(
         "finetune": "understudy.methods.finetune:Finetune",
         "label-distillation": "understudy.methods.finetune:LabelDistillation",
         "pad": "understudy.methods.pad:Pad",
+        "pad-refinement": "understudy.methods.refinement:PadRefinement",
         "pal": "understudy.methods.few_shot:Pal",
         "single-task": "understudy.methods.single_task:SingleTask",
         "step-by-step": "understudy.methods.step_by_step:StepByStep",
