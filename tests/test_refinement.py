@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from doubles import Sums, Told, right, run_of
+from doubles import Programs, Sums, Told, right, run_of
 from understudy import jsonl
 from understudy.config import Generate
 from understudy.formats.faults import KINDS, TRIES, Faulty, Kind, candidates, inject
 from understudy.methods.pad import Pad
 from understudy.methods.refinement import PadRefinement, shown
-from understudy.pipeline import walk
+from understudy.pipeline import plan, walk
 from understudy.procedures import Ask, Driver
 from understudy.records import Completion, Example, Prediction, Question, Rationale
 from understudy.sandbox import Sandbox
@@ -154,6 +154,23 @@ def test_plain_rows_stand_beside_repairs() -> None:
 def test_the_weight_of_the_repairs_is_a_term_of_the_loss() -> None:
     [role] = PadRefinement(repair_weight=0.3).roles()
     assert role.objectives == {"program": 1.0, "repair": 0.3}
+
+
+def test_repairs_may_be_learned_after_the_programs_as_published() -> None:
+    method = PadRefinement(training="after")
+    assert [step.name for step in plan(method)][:6] == [
+        "generate-program",
+        "filter-program",
+        "build-plain",
+        "train-plain",
+        "build-student",
+        "train-student",
+    ]
+    plain, student = method.roles()
+    assert (plain.objectives, plain.sources[0].faulty) == ({"program": 1.0}, False)
+    assert (student.start, student.sources[0].faulty) == ("plain", True)
+    [[row]] = Driver({}, Programs()).run([("q", method.lesson(Sums(), plain, QUESTION, {"program": KEPT}))])
+    assert row.objective == "program"
 
 
 def test_the_teachers_faulty_programs_are_repaired_where_another_was_kept() -> None:

@@ -16,15 +16,18 @@ the interpreter's message.
 The faulty programs are right ones into which a fault was put (`formats/faults.py`), and the teacher's own rejected
 programs where another sample of the same question was kept. What differs from the original: its injected faults were
 never executed (its code defines the function and does not call it) and its "syntax error" was none, so that it trained
-on empty messages; here every fault is run and seen to fail. The original trains on repairs after PaD, here both are
-terms of one loss. A wrong operand is not in the original; the program runs and returns something wrong, and its message
-is that value. At test time nobody knows that a value is wrong, so only a program that fails is repaired.
+on empty messages; here every fault is run and seen to fail. The original trains on repairs after PaD (`training =
+"after"`: two roles, the second starts from the first); both may be terms of one loss from the start, too. A wrong
+operand is not in the original: the program runs, and its message is what it returns. At test time nobody knows that a
+value is wrong, so only a program that fails is repaired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
+from typing import Literal
 
 from pydantic import Field
 
@@ -50,6 +53,8 @@ class PadRefinement(Pad):
     """How often a program that fails is repaired at test time, at most; 0 trains on repairs without asking for any."""
     repair_weight: float = Field(1.0, ge=0)
     """The weight of the repairs' term of the loss beside the programs' own."""
+    training: Literal["together", "after"] = "together"
+    """`together`: one student learns programs and repairs from the start; `after`: first PaD, then both, as published."""
     faults: tuple[Kind, ...] = KINDS
     """The kinds of fault that are put into right programs; none leaves the teacher's own faulty programs."""
     injected: int = Field(1, ge=1)
@@ -61,12 +66,18 @@ class PadRefinement(Pad):
 
     def roles(self) -> Sequence[Role]:
         source = Source("program", Program(), keep=self.keep, faulty=self.teacher_faults)
-        return [Role("student", (source,), objectives={"program": 1.0, "repair": self.repair_weight})]
+        both = {"program": 1.0, "repair": self.repair_weight}
+        if self.training == "together":
+            return [Role("student", (source,), objectives=both)]
+        plain = Role("plain", (replace(source, faulty=False),), objectives={"program": 1.0})
+        return [plain, Role("student", (source,), start="plain", objectives=both)]
 
     def lesson(
         self, task: Task, role: Role, question: Question, found: Mapping[str, Sequence[Rationale]]
     ) -> Procedure[Iterable[Example]]:
         rows = list(self.examples(task, role, question, found))
+        if "repair" not in role.objectives:
+            return rows
         programs = [Rationale(row.target, kept.answer) for row, kept in zip(rows, found["program"], strict=True)]
         for number, right in enumerate(programs):
             random = Random(derive_seed("faults", self.fault_seed, question.id, number))
