@@ -13,7 +13,7 @@ from understudy.stages.dry_run import dry_run
 from understudy.tasks import TASKS
 
 NAMES = [name for name in TASKS.names if name != "local"]
-PROGRAMS = ("pad", "pal")
+PROGRAMS = ("pad", "pad-refinement", "pal")
 
 
 @cache

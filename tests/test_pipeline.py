@@ -83,7 +83,7 @@ def test_the_plan_follows_from_the_roles_and_their_sources(method: Any, steps: s
 @pytest.mark.parametrize("name", METHODS.names)
 def test_every_method_walks_its_whole_plan(tmp_path: Path, name: str) -> None:
     method = METHODS.find(name)()
-    reply = {"pad": program, "pal": program, "socratic": steps_of}.get(name, chain)
+    reply = {"pad": program, "pad-refinement": program, "pal": program, "socratic": steps_of}.get(name, chain)
     run = run_of(tmp_path, method, Told.by(reply))
     walk(run)
     assert metrics(run)["n"] == 5

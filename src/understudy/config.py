@@ -329,7 +329,6 @@ def _sentence(kind: type[BaseModel], error: Any, key: str) -> str:
         return f"{place} is missing. Set it in the file, or give {place}=VALUE"
     if error["type"] == _HIDDEN:
         return f"{place}: {error['msg']}"
-    return f"{place} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{place} = {error['input']!r}: {message[0].lower()}{message[1:]}"
 

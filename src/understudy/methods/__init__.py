@@ -19,6 +19,7 @@ METHODS: Registry[Method] = Registry(
         "finetune": "understudy.methods.finetune:Finetune",
         "label-distillation": "understudy.methods.finetune:LabelDistillation",
         "pad": "understudy.methods.pad:Pad",
+        "pad-refinement": "understudy.methods.refinement:PadRefinement",
         "pal": "understudy.methods.few_shot:Pal",
         "rationale-as-input": "understudy.methods.rationale_as_input:RationaleAsInput",
         "rationale-pipeline": "understudy.methods.rationale_as_input:RationalePipeline",

@@ -40,6 +40,8 @@ class Source:
         samples: completions a question; None leaves it to `generate.samples`.
         keep: `right` (reaches the gold answer), `agreed` (the answer most samples of the question reach; no gold needed),
             `parsed` (has an answer) or `all` (whatever reasoning or answer could be read, as Distilling Step-by-Step did).
+        faulty: whether the method learns from what is rejected, too: `found` then has it under `<name>.faulty`, each the
+            whole text of a completion with `{"slug": ..., "error": ...}` as its evidence.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Source:
     splits: tuple[str, ...] = ("train", "valid")
     samples: int | None = None
     keep: Keep = "right"
+    faulty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,13 @@ class Method(Settings, ABC):
     ) -> Iterable[Example]:
         """What `role` learns from a training question and its kept rationales, by source name; nothing is fine too."""
         return ()
+
+    def lesson(
+        self, task: Task, role: Role, question: Question, found: Mapping[str, Sequence[Rationale]]
+    ) -> Procedure[Iterable[Example]]:
+        """`examples`, and more where programs must be run to make them: a procedure that may `Execute`, and ask nobody."""
+        yield from ()
+        return self.examples(task, role, question, found)
 
     @abstractmethod
     def answer(self, task: Task, question: Question) -> Procedure[Prediction]:

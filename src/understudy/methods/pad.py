@@ -46,8 +46,11 @@ class Pad(Method):
         self, task: Task, role: Role, question: Question, found: Mapping[str, Sequence[Rationale]]
     ) -> Iterable[Example]:
         for rationale in found["program"]:
-            target = strip(rationale.text, docstring=self.docstrings == "drop", comments=self.comments == "drop")
-            yield Example(question.id, question.text, target, "program")
+            yield Example(question.id, question.text, self.stripped(rationale.text), "program")
+
+    def stripped(self, program: str) -> str:
+        """`program` as the student sees it."""
+        return strip(program, docstring=self.docstrings == "drop", comments=self.comments == "drop")
 
     def answer(self, task: Task, question: Question) -> Procedure[Prediction]:
         [[completion]] = yield [Ask("student", question.text)]

@@ -3,26 +3,31 @@
     examples/student.jsonl   {"question": "train-7", "prompt": "predict: Mia has ...", "target": "17", "objective": "label"}
     examples/student.valid.jsonl   the same, held out: the task's `valid` split, or a share of the training questions
 
-Every training question is shown to the method, also those with no rationale: what it learns from them is its word.
+Every training question is shown to the method, also those with no rationale: what it learns from them is its word. A
+method may run programs to make its examples (its `lesson` is a procedure); those of `CHUNK` questions run together.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from understudy import jsonl
 from understudy.errors import DataError, NothingKeptError
-from understudy.methods import Role, Source
-from understudy.procedures import derive_seed
+from understudy.methods import Role
+from understudy.procedures import Driver, Executor, derive_seed
 from understudy.records import Question, Rationale
 from understudy.rundir import read_json
+from understudy.sandbox import Outcome, Sandbox
 from understudy.stages.filtering import overlap
 from understudy.stages.run import Run
+
+CHUNK = 64
+"""Questions whose examples are made together."""
 
 
 def inputs(run: Run, role: Role) -> dict[str, Any]:
@@ -30,10 +35,14 @@ def inputs(run: Run, role: Role) -> dict[str, Any]:
     return {
         **run.task_state(),
         "rationales": {s.name: run.dir.left_by(f"filter-{s.name}", run.dir.rationales(s.name)) for s in role.sources},
+        "rejected": {
+            s.name: run.dir.left_by(f"filter-{s.name}", run.dir.rejected(s.name)) for s in role.sources if s.faulty
+        },
         "method": [run.method.name, run.method.model_dump()],
         "overlap": run.config.filter.overlap,
         "validation": run.config.train.validation,
         "seed": run.config.seed,
+        "sandbox": run.config.sandbox.model_dump(),
     }
 
 
@@ -57,17 +66,20 @@ def build(run: Run, role: Role) -> int:
         stack.enter_context(train)
         stack.enter_context(valid)
         bar = stack.enter_context(run.progress.bar(f"build {role.name}", run.size("train", "valid")))
-        for split, question, found in _found(run, role):
-            total += 1
-            bar.advance(examples=train.rows)
-            if question.id in dropped:
-                continue
-            out = valid if split == "valid" or _held_out(run, question) else train
-            kept += sum(map(len, found.values()))
-            for example in run.method.examples(run.task, role, question, found):
-                out.write(example.to_json())
-                if out is train:
-                    taught.add(example.objective)
+        driver = Driver({}, stack.enter_context(_programs(run)))
+        waiting = _found(run, role)
+        while chunk := list(itertools.islice(waiting, CHUNK)):
+            total += len(chunk)
+            learned = [(split, question, found) for split, question, found in chunk if question.id not in dropped]
+            lessons = driver.run((q.id, run.method.lesson(run.task, role, q, found)) for _, q, found in learned)
+            for (split, question, found), examples in zip(learned, lessons, strict=True):
+                out = valid if split == "valid" or _held_out(run, question) else train
+                kept += sum(map(len, found.values()))
+                for example in examples:
+                    out.write(example.to_json())
+                    if out is train:
+                        taught.add(example.objective)
+            bar.advance(len(chunk), examples=train.rows)
         if not train.rows:
             raise _nothing(run, role, total, kept, valid.rows)
         if missing := [name for name, weight in role.objectives.items() if weight and name not in taught]:
@@ -79,9 +91,26 @@ def build(run: Run, role: Role) -> int:
     return train.rows
 
 
+@contextmanager
+def _programs(run: Run) -> Iterator[Executor]:
+    """The sandbox, opened by the first program: most methods run none."""
+    with ExitStack() as stack:
+        opened: list[Sandbox] = []
+
+        def execute(programs: Sequence[str]) -> list[Outcome]:
+            if not opened:
+                opened.append(stack.enter_context(run.sandbox()))
+            return opened[0].run(programs)
+
+        yield execute
+
+
 def _found(run: Run, role: Role) -> Iterator[tuple[str, Question, Mapping[str, list[Rationale]]]]:
-    """Every question to learn from with its kept rationales; the files are in the order of the questions."""
-    readers = {source.name: _Merged(run, source) for source in role.sources}
+    """Every question to learn from with its rationales; the files are in the order of the questions."""
+    readers = {source.name: _Merged(run.dir.rationales(source.name), _kept) for source in role.sources}
+    for source in role.sources:
+        if source.faulty:
+            readers[f"{source.name}.faulty"] = _Merged(run.dir.rejected(source.name), _rejected)
     for split in ("train", "valid"):
         if split in run.task.splits:
             for question in run.questions(split):
@@ -89,18 +118,27 @@ def _found(run: Run, role: Role) -> Iterator[tuple[str, Question, Mapping[str, l
 
 
 class _Merged:
-    """The rationales of a source, handed out question by question as the questions stream by."""
+    """The rows of a file, handed out question by question as the questions stream by."""
 
-    def __init__(self, run: Run, source: Source) -> None:
-        self._groups = itertools.groupby(jsonl.read(run.dir.rationales(source.name)), key=lambda row: row["question"])
+    def __init__(self, path: Path, read: Callable[[Mapping[str, Any]], Rationale]) -> None:
+        self._groups = itertools.groupby(jsonl.read(path), key=lambda row: row["question"])
         self._next = next(self._groups, None)
+        self._read = read
 
     def take(self, question: str) -> list[Rationale]:
         if self._next is None or self._next[0] != question:
             return []
-        found = [Rationale(row["text"], row.get("answer"), row.get("evidence", {})) for row in self._next[1]]
+        found = [self._read(row) for row in self._next[1]]
         self._next = next(self._groups, None)
         return found
+
+
+def _kept(row: Mapping[str, Any]) -> Rationale:
+    return Rationale(row["text"], row.get("answer"), row.get("evidence", {}))
+
+
+def _rejected(row: Mapping[str, Any]) -> Rationale:
+    return Rationale(row["text"], row.get("answer"), {"slug": row["slug"], "error": row.get("evidence", "")})
 
 
 def _held_out(run: Run, question: Question) -> bool:
