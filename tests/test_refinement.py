@@ -127,7 +127,7 @@ def test_a_long_program_has_no_more_candidates_than_a_short_one() -> None:
 def lesson(
     method: PadRefinement, kept: Sequence[Rationale], rejected: Sequence[Rationale] = (), question: Question = QUESTION
 ) -> list[Example]:
-    [role] = method.roles()
+    *_, role = method.roles()
     found = {"program": kept, "program.faulty": rejected}
     with Sandbox(timeout_s=1.0) as sandbox:
         [rows] = Driver({}, sandbox.run).run([("q", method.lesson(Sums(), role, question, found))])
@@ -152,12 +152,12 @@ def test_plain_rows_stand_beside_repairs() -> None:
 
 
 def test_the_weight_of_the_repairs_is_a_term_of_the_loss() -> None:
-    [role] = PadRefinement(repair_weight=0.3).roles()
+    [role] = PadRefinement(repair_weight=0.3, training="together").roles()
     assert role.objectives == {"program": 1.0, "repair": 0.3}
 
 
 def test_repairs_may_be_learned_after_the_programs_as_published() -> None:
-    method = PadRefinement(training="after")
+    method = PadRefinement()
     assert [step.name for step in plan(method)][:6] == [
         "generate-program",
         "filter-program",

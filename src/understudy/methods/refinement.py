@@ -53,8 +53,8 @@ class PadRefinement(Pad):
     """How often a program that fails is repaired at test time, at most; 0 trains on repairs without asking for any."""
     repair_weight: float = Field(1.0, ge=0)
     """The weight of the repairs' term of the loss beside the programs' own."""
-    training: Literal["together", "after"] = "together"
-    """`together`: one student learns programs and repairs from the start; `after`: first PaD, then both, as published."""
+    training: Literal["together", "after"] = "after"
+    """`after`: first PaD, then programs and repairs, as published; `together`: both from the start (see `docs/log.md`)."""
     faults: tuple[Kind, ...] = KINDS
     """The kinds of fault that are put into right programs; none leaves the teacher's own faulty programs."""
     injected: int = Field(1, ge=1)
