@@ -23,11 +23,12 @@ batched calls as the longest has rounds.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from understudy.records import Completion, Sampling
 from understudy.sandbox import Outcome
@@ -247,14 +248,18 @@ class Driver:
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
-            replies = list(await asyncio.gather(*(self._reply_one(c) for c in self.seeded(key, number, calls))))
+            seeded = self.seeded(key, number, calls)
+            if len(seeded) == 1:  # the usual case, without a task of its own
+                replies = [await self._reply_one(seeded[0])]
+            else:
+                replies = list(await asyncio.gather(*map(self._reply_one, seeded)))
             number += 1
 
     async def _reply_one(self, call: Call) -> Any:
         if isinstance(call, Ask):
             who = self._who(call.role)
-            if isinstance(who, AsyncCompleter):
-                return await who.complete_one(call)
+            if _answers_one(type(who)):
+                return await cast(AsyncCompleter, who).complete_one(call)
         return (await asyncio.to_thread(self._reply, [call]))[0]
 
     def _reply(self, calls: Sequence[Call]) -> list[Any]:
@@ -286,16 +291,28 @@ class Driver:
     def seeded(self, key: str, number: int, calls: Sequence[Call]) -> list[Call]:
         """The calls of a procedure's round with key, sampling and seed set."""
         return [
-            replace(
-                call,
-                key=key,
-                sampling=call.sampling or self.sampling,
-                seed=derive_seed(self.seed, key, number, i) if call.seed is None else call.seed,
+            Ask(
+                call.role,
+                call.prompt,
+                call.n,
+                call.prefix,
+                call.stop,
+                call.sampling or self.sampling,
+                derive_seed(self.seed, key, number, i) if call.seed is None else call.seed,
+                call.first_sample,
+                key,
+                call.turns,
             )
             if isinstance(call, Ask)
             else call
             for i, call in enumerate(calls)
         ]
+
+
+@functools.cache
+def _answers_one(kind: type) -> bool:
+    """Whether it is an `AsyncCompleter`; to look at a protocol takes long."""
+    return issubclass(kind, AsyncCompleter)
 
 
 def _advance(

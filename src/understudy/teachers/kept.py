@@ -26,7 +26,7 @@ from understudy.teachers.store import Answer, Cost, key_of, request_of
 
 T = TypeVar("T")
 
-COMMIT_S = 0.004
+COMMIT_S = 0.001
 """Answers that come within this time are committed together."""
 POLL_S = 0.2
 """How often to look whether another process has got the answer that it asked for."""
@@ -104,17 +104,20 @@ class Kept:
             return await self.complete_one(asked.ask)
         ended = asyncio.get_running_loop().create_future()
         self._asked.update(dict.fromkeys(asked.keys, ended))
+        claimed = True
         try:
             while not await self._committed(lambda: self._account.store.claim(asked.keys, self._account.run)):
                 await asyncio.sleep(POLL_S)
             there = self._account.store.find(asked.keys, asked.max_tokens)
             if None not in there:  # another process was faster
                 return [completion for completion in there if completion is not None]
-            return await self._send(asked)
+            completions, claimed = await self._send(asked), False  # `keep` lets the claims go
+            return completions
         finally:
             for key in asked.keys:
                 del self._asked[key]
-            self._later(lambda: self._account.store.release(asked.keys))
+            if claimed:
+                self._later(lambda: self._account.store.release(asked.keys))
             ended.set_result(None)
 
     async def _send(self, asked: Asked) -> list[Completion]:
@@ -217,7 +220,8 @@ class _Attempts:
         store = self._kept._account.store
         if self._under_way:
             self._settle(cost)
-        self._kept._later(lambda: store.keep(asked.requests[: len(answers)], answers, asked.max_tokens, asked.ask.key))
+        requests, keys = asked.requests[: len(answers)], asked.keys[: len(answers)]
+        self._kept._later(lambda: store.keep(requests, answers, asked.max_tokens, asked.ask.key, keys))
 
     def _settle(self, cost: Cost | None) -> None:
         self._under_way = False
@@ -270,8 +274,13 @@ class _Recall:
         self._kept.check()
         nothing = Completion("", "failed", error="no answer in the store")
         store = self._kept._account.store
-        every = (Asked.of(self._kept._identity, ask) for ask in asks)
-        return [[found or nothing for found in store.find(a.keys, a.max_tokens, failed=True)] for a in every]
+        said: list[list[Completion]] = []
+        every = [Asked.of(self._kept._identity, ask) for ask in asks]
+        for max_tokens, some in itertools.groupby(every, key=lambda asked: asked.max_tokens):
+            group = list(some)
+            found = iter(store.find([key for asked in group for key in asked.keys], max_tokens, failed=True))
+            said += [[next(found) or nothing for _ in asked.keys] for asked in group]
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,5 +302,7 @@ class Asked:
 
     def part(self, start: int, n: int) -> Asked:
         """The samples from `start` on, `n` of them."""
+        if n == self.ask.n:
+            return self
         ask = replace(self.ask, n=n, first_sample=self.ask.first_sample + start)
         return Asked(ask, self.requests[start : start + n], self.keys[start : start + n])

@@ -44,6 +44,8 @@ T = TypeVar("T")
 SCHEMA = 1
 """Of the file and of the keys. A new one must go on finding the answers of the old ones."""
 _BUSY_S = 60.0
+_canonical = json.JSONEncoder(sort_keys=True).encode
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS answers (
@@ -127,7 +129,7 @@ def request_of(identity: str, ask: Ask, sample: int) -> Json:
 
 def key_of(request: Json) -> bytes:
     """The digest of a request."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()[:16]
+    return hashlib.sha256(_canonical(request).encode()).digest()[:16]
 
 
 class Store:
@@ -215,27 +217,28 @@ class Store:
         With `failed`, the reason of a failure stands in where there is no answer.
         """
         with self._turn, self._explained():
-            return [self._find(key, max_tokens, failed) for key in keys]
-
-    def _find(self, key: bytes, max_tokens: int, failed: bool) -> Completion | None:
-        found = None
-        for limit, finish, said in self._db.execute(
-            "SELECT max_tokens, finish, said FROM answers WHERE key = ?", (key,)
-        ):
-            if finish == "failed":
-                if failed and found is None:
-                    found = Completion.from_json(_unpacked(said))
+            marks = ",".join("?" * len(keys))
+            rows = self._db.execute(
+                f"SELECT key, max_tokens, finish, said FROM answers WHERE key IN ({marks})", keys
+            ).fetchall()
+        found: dict[bytes, Completion] = {}
+        for key, limit, finish, said in rows:
+            there = found.get(key)
+            if (finish == "failed" and (there or not failed)) or (there and there.finish != "failed"):
                 continue
-            completion = Completion.from_json(_unpacked(said))
+            completion = Completion(**_unpacked(said))
             whole = finish != "length" and (
                 limit <= max_tokens or (completion.completion_tokens or limit) <= max_tokens
             )
-            if limit == max_tokens or whole:
-                return completion
-        return found
+            if finish == "failed" or limit == max_tokens or whole:
+                found[key] = completion
+        return [found.get(key) for key in keys]
 
     def claim(self, keys: Sequence[bytes], run: str) -> bool:
         """Take it on to ask for `keys`; false if another process is asking for any of them right now."""
+        claims = [(key, self._owner, run) for key in keys]
+        if self._db.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", claims).rowcount == len(keys):
+            return True
         marks = ",".join("?" * len(keys))
         others = {
             owner
@@ -244,11 +247,10 @@ class Store:
         }
         dead = [owner for owner in others if not self._lives(owner)]
         if len(dead) < len(others):
+            self.release(keys)
             return False
         self._abandon(dead)
-        self._db.executemany(
-            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", [(key, self._owner, run) for key in keys]
-        )
+        self._db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
         return True
 
     def begin(self, run: str, samples: int, most: Cost, batch: str = "") -> int:
@@ -273,10 +275,26 @@ class Store:
                 (cost.tokens, str(cost.picodollars), attempt),
             )
 
-    def keep(self, requests: Sequence[Json], answers: Sequence[Answer], max_tokens: int, question: str = "") -> None:
-        """Keep the answers to `requests`, and let their claims go. `question` is the id, for an export to name."""
-        for request, answer in zip(requests, answers, strict=True):
-            key, said = key_of(request), answer.completion
+    def keep(
+        self,
+        requests: Sequence[Json],
+        answers: Sequence[Answer],
+        max_tokens: int,
+        question: str = "",
+        keys: Sequence[bytes] = (),
+    ) -> None:
+        """Keep the answers to `requests`, and let their claims go.
+
+        Args:
+            requests: as `request_of` makes them.
+            answers: to each, in order.
+            max_tokens: the limit they were asked with.
+            question: its id, for an export to name.
+            keys: of the requests, where they are known already.
+        """
+        keys = keys or [key_of(request) for request in requests]
+        for request, key, answer in zip(requests, keys, answers, strict=True):
+            said = answer.completion
             row = {"request": request, "reply": answer.reply, "question": question}
             # A failure never takes the place of an answer.
             self._db.execute(
@@ -519,7 +537,7 @@ def default_path() -> Path:
 
 
 def _packed(row: Json) -> bytes:
-    return zlib.compress(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"), 1)
+    return zlib.compress(_compact(row).encode("utf-8", "surrogatepass"), 1)
 
 
 def _unpacked(packed: bytes) -> Json:
