@@ -85,6 +85,21 @@ def test_system_prefix_stop_and_further_fields_are_sent() -> None:
     assert completion.text == " it is."  # without the prefix, and cut at the fifth stop
 
 
+@pytest.mark.parametrize("dialect", ["chat", "completions"])
+def test_the_form_of_a_completion_is_sent_and_part_of_the_question(dialect: str) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+    reply = Reply(body={"choices": [{"text": "{}", "message": {"content": "{}"}}]})
+    with serving([reply]) as endpoint:
+        [[completion]] = complete(endpoint, dialect=dialect, response_format=form)
+        complete(endpoint, dialect=dialect)
+    assert completion.text == "{}"
+    assert endpoint.bodies[0]["response_format"] == form
+    assert "response_format" not in endpoint.bodies[1]
+    plain, formed = teacher("http://localhost/v1"), teacher("http://localhost/v1", response_format=form)
+    assert "response_format" not in plain.identity()  # what was asked before there was this stays answered
+    assert plain.identity() != formed.identity() != teacher("http://localhost/v1", response_format={"a": 1}).identity()
+
+
 def test_the_dialect_completions_continues_the_prompt() -> None:
     reply = Reply(body={"choices": [{"text": " 7", "finish_reason": "length"}]})
     with serving([reply]) as endpoint:
