@@ -56,9 +56,11 @@ class Echo:
 
     def __init__(self) -> None:
         self.count = 0
+        self.delay_s = 0.0
 
     def __call__(self, body: object) -> Reply:
         self.count += 1
+        time.sleep(self.delay_s)
         said = {"message": {"content": f"{loud()} So the answer is 7."}, "finish_reason": KEY}
         reply = json.dumps({"model": KEY, "id": loud(), KEY: KEY, "choices": [said], "usage": {}})
         headers = {"X-Key": "Bearer sk", "Set-Cookie": quote(KEY)}
@@ -124,7 +126,8 @@ def test_a_key_is_nowhere_in_what_is_written_or_shown(tmp_path: Path, where: str
     if key_file:
         key_file.write_text(f"{KEY}\n")
         key_file.chmod(0o600)
-    with endpoint.serving(Echo()) as server:
+    echo = Echo()
+    with endpoint.serving(echo) as server:
         (tmp_path / "c.toml").write_text(config(server.url, key_file, "openai"))
         learns = ["method=label-distillation", "--out", "runs/learns"]
         commands = (
@@ -135,21 +138,25 @@ def test_a_key_is_nowhere_in_what_is_written_or_shown(tmp_path: Path, where: str
             ["report", "runs/c"],
             ["generate", "c.toml", *learns],
             ["filter", "c.toml", *learns],
-            ["draft", "c.toml", "--count", "2"],
+            ["draft", "c.toml", "--count", "2", "--format", "cot"],
             ["store", "list", "--store", "store.sqlite"],
             ["store", "export", "answers.jsonl", "--store", "store.sqlite"],
         )
         for number, words in enumerate(commands):
             out, _ = understudy(tmp_path, key_file, *words).communicate(timeout=100)
             (tmp_path / f"{number}.log").write_text(out)
-        killed = understudy(tmp_path, key_file, "run", "c.toml", "seed=2", "generate.seed=9", "--out", "runs/killed")
-        time.sleep(1.5)
+        echo.count, echo.delay_s = 0, 0.3
+        one_by_one = ["evaluate.batch_size=1", "teacher.system=Hello", "--out", "runs/killed"]
+        killed = understudy(tmp_path, key_file, "run", "c.toml", *one_by_one)
+        while echo.count < 4:
+            time.sleep(0.02)
         killed.send_signal(signal.SIGKILL)
         (tmp_path / "killed.log").write_text(killed.communicate()[0])
     with endpoint.serving([Reply(401, {"error": {"message": loud()}})]) as server:
         (tmp_path / "d.toml").write_text(config(server.url, key_file, "openai"))
         out, _ = understudy(tmp_path, key_file, "run", "d.toml").communicate(timeout=100)
         (tmp_path / "d.log").write_text(out)
+    assert killed.returncode == -signal.SIGKILL
     assert "the key is refused" in out
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert "***" in (tmp_path / "answers.jsonl").read_text()

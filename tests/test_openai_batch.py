@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import batches
 from batches import Batches, answer, ask, echo, refusal, serving
+from understudy.cli import cli
 from understudy.errors import BudgetError, TeacherError
 from understudy.teachers.store import Store
 
@@ -35,6 +37,31 @@ def test_all_that_is_asked_is_one_batch(tmp_path: Path) -> None:
     ]
     assert (found["ledger"]["requests"], found["ledger"]["tokens"]) == (1, 50 * 30)
     assert again["ledger"]["replayed"] == 50
+
+
+def test_the_command_asks_a_whole_stage_in_one_batch(tmp_path: Path) -> None:
+    with serving(Batches(echo)) as endpoint:
+        teacher = (
+            f"""{{ name = "openai-batch", model = "m", base_url = "{endpoint.url}", gather_s = 0.2, poll_s = 0.1 }}"""
+        )
+        (tmp_path / "c.toml").write_text(
+            f"""
+task = {{ name = "wordsums", train = 150 }}
+method = "label-distillation"
+store = "store.sqlite"
+teacher = {teacher}
+generate = {{ samples = 2, concurrency = 4 }}
+"""
+        )
+        words = ["c.toml", "--out", str(tmp_path / "run")]
+        results = [
+            CliRunner().invoke(cli, [command, str(tmp_path / words[0]), *words[1:]]) for command in ("plan", "generate")
+        ]
+    assert [result.exit_code for result in results] == [0, 0], results[1].output
+    assert "batch_0: completed, 150 of 150 answered, 0 failed" in results[1].stderr
+    [completions] = (tmp_path / "run" / "completions").glob("*.jsonl")
+    assert len(completions.read_text().splitlines()) == 300
+    assert [len(endpoint.files[batch["input_file_id"]]) for batch in endpoint.batches.values()] == [150, 150]
 
 
 def test_rows_that_went_wrong_are_asked_again_or_fail_with_a_reason(tmp_path: Path) -> None:
