@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,12 @@ import batches
 from batches import Batches, answer, ask, echo, refusal, serving
 from understudy.cli import cli
 from understudy.errors import BudgetError, TeacherError
+from understudy.procedures import Ask
+from understudy.records import Completion, Sampling
+from understudy.tasks.wordsums import Wordsums
+from understudy.teachers.batch import OpenAIBatchTeacher
+from understudy.teachers.openai import OpenAITeacher
+from understudy.teachers.prices import Price
 from understudy.teachers.store import Store
 
 
@@ -53,10 +63,8 @@ teacher = {teacher}
 generate = {{ samples = 2, concurrency = 4 }}
 """
         )
-        words = ["c.toml", "--out", str(tmp_path / "run")]
-        results = [
-            CliRunner().invoke(cli, [command, str(tmp_path / words[0]), *words[1:]]) for command in ("plan", "generate")
-        ]
+        words = [str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")]
+        results = [CliRunner().invoke(cli, [command, *words]) for command in ("plan", "generate")]
     assert [result.exit_code for result in results] == [0, 0], results[1].output
     assert "batch_0: completed, 150 of 150 answered, 0 failed" in results[1].stderr
     [completions] = (tmp_path / "run" / "completions").glob("*.jsonl")
@@ -162,6 +170,37 @@ def test_batches_are_no_larger_than_they_may_be(tmp_path: Path) -> None:
         found = ask(endpoint.url, 25, tmp_path, batch_size=10)
     assert found["ends"] == all_of(25)
     assert [len(endpoint.files[batch["input_file_id"]]) for batch in endpoint.batches.values()] == [10, 10, 5]
+
+
+def test_samples_that_overlap_are_asked_for_once() -> None:
+    async def all_of_them(live: Any) -> list[list[Completion]]:
+        ask = Ask("teacher", "q0", key="a", seed=1, sampling=Sampling(0.7, 50))
+        asks = [replace(ask, n=2), replace(ask, n=1, first_sample=1), replace(ask, n=3)]
+        return list(await asyncio.gather(*map(live.complete_one, asks)))
+
+    def line(id: str, body: dict[str, Any]) -> dict[str, Any]:
+        found = echo(id, body)
+        found["response"]["body"]["choices"] *= min(2, body["n"])  # it gives two at a time, and no more
+        return found
+
+    with serving(Batches(line)) as endpoint:
+        teacher = OpenAIBatchTeacher(model="m", base_url=endpoint.url, gather_s=0.05, poll_s=0.05)
+        with teacher.open(Wordsums()) as live:
+            found = asyncio.run(all_of_them(live))
+        sizes = [[json.loads(each)["body"]["n"] for each in endpoint.files[f"file-{i}"]] for i in (0, 2)]
+    assert [len(completions) for completions in found] == [2, 1, 3]
+    assert sizes == [[2], [1]]
+
+
+def test_the_price_is_half_of_the_tables_and_not_of_your_own() -> None:
+    pytest.importorskip("genai_prices")
+    full = OpenAITeacher(model="gpt-4o-mini").price()
+    half = OpenAIBatchTeacher(model="gpt-4o-mini").price()
+    assert full is not None
+    assert half == Price(*(each / 2 for each in full))
+    assert OpenAIBatchTeacher(model="gpt-4o-mini").price_source().endswith("less 50 % for batches")
+    prices: dict[str, Any] = {"usd_per_million_input": 3, "usd_per_million_output": 4}
+    assert OpenAIBatchTeacher(model="m", **prices).price() == Price(Decimal(3), Decimal(4))
 
 
 KILLED_AT = {"upload": (2, 1), "create": (1, 1), "poll": (1, 1), "content": (1, 1)}
