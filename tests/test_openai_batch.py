@@ -26,7 +26,7 @@ from understudy.tasks.wordsums import Wordsums
 from understudy.teachers.batch import OpenAIBatchTeacher
 from understudy.teachers.openai import OpenAITeacher
 from understudy.teachers.prices import Price
-from understudy.teachers.store import Store
+from understudy.teachers.store import Cost, Store
 
 
 def all_of(count: int) -> dict[str, str]:
@@ -142,6 +142,14 @@ def test_a_batch_that_is_not_taken_is_an_error_with_the_endpoints_words(tmp_path
         found = ask(endpoint.url, 5, tmp_path)
     assert found["ends"] == all_of(5)
     assert found["ledger"]["tokens"] == 5 * 30
+
+
+def test_a_server_without_a_batch_api_is_an_error(tmp_path: Path) -> None:
+    with serving(Batches(echo, hold=lambda step: "missing")) as endpoint:
+        with pytest.raises(TeacherError, match=r"/files: 404 Not Found\..*ask the teacher openai instead"):
+            ask(endpoint.url, 3, tmp_path)
+        with Store(tmp_path / "store.sqlite") as store:
+            assert store.spent("r") == Cost()
 
 
 def test_an_answer_that_was_lost_on_the_way_creates_no_second_batch(tmp_path: Path) -> None:
