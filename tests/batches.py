@@ -143,9 +143,12 @@ def serving(batches: Batches) -> Iterator[Batches]:
 
         def _send(self, step: str, content: bytes, status: int = 200, kind: str = "application/json") -> None:
             batches.steps[step] += 1
-            if batches.hold(step) == "cut":
+            held = batches.hold(step)
+            if held == "cut":
                 self.close_connection = True
                 return
+            if held == "missing":
+                status, content = 404, b'{"detail": "Not Found"}'
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))

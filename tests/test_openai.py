@@ -8,6 +8,7 @@ import logging
 import time
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from understudy.procedures import Ask, AsyncCompleter, Driver
 from understudy.records import Completion, Sampling
 from understudy.sandbox import Outcome
 from understudy.teachers import TEACHERS
+from understudy.teachers.account import Account
 from understudy.teachers.openai import OpenAITeacher
 from understudy.teachers.prices import Price
 from understudy.teachers.requests import _retry_after
@@ -83,6 +85,21 @@ def test_system_prefix_stop_and_further_fields_are_sent() -> None:
     assert "max_tokens" not in body
     assert "seed" not in body
     assert completion.text == " it is."  # without the prefix, and cut at the fifth stop
+
+
+@pytest.mark.parametrize("dialect", ["chat", "completions"])
+def test_the_form_of_a_completion_is_sent_and_part_of_the_question(dialect: str) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+    reply = Reply(body={"choices": [{"text": "{}", "message": {"content": "{}"}}]})
+    with serving([reply]) as endpoint:
+        [[completion]] = complete(endpoint, dialect=dialect, response_format=form)
+        complete(endpoint, dialect=dialect)
+    assert completion.text == "{}"
+    assert endpoint.bodies[0]["response_format"] == form
+    assert "response_format" not in endpoint.bodies[1]
+    plain, formed = teacher("http://localhost/v1"), teacher("http://localhost/v1", response_format=form)
+    assert "response_format" not in plain.identity()  # what was asked before there was this stays answered
+    assert plain.identity() != formed.identity() != teacher("http://localhost/v1", response_format={"a": 1}).identity()
 
 
 def test_the_dialect_completions_continues_the_prompt() -> None:
@@ -271,6 +288,41 @@ def test_what_concerns_all_questions_is_an_error_at_once(reply: Reply, says: str
     assert len(endpoint.bodies) == 1
     assert "\n" not in str(raised.value)
     assert endpoint.url in str(raised.value)
+
+
+UNKNOWN = error(400, "unknown model 'small'")
+
+
+def twelve() -> list[Ask]:
+    return [replace(ASK, prompt=f"Q{i}", key=str(i)) for i in range(12)]
+
+
+def test_an_endpoint_that_refuses_everything_in_the_same_words_is_an_error() -> None:
+    with (
+        serving([UNKNOWN]) as endpoint,
+        pytest.raises(TeacherError, match=r"first 10 .*unknown model.*Check the model's"),
+    ):
+        complete(endpoint, *twelve())
+
+
+@pytest.mark.parametrize("other", [GOOD, error(400, "too long"), error(400, "no", "content_filter")])
+def test_refusals_are_rows_if_anything_else_ever_came(other: Reply) -> None:
+    asks = twelve()[: 12 if other is GOOD else 10]
+    with serving([other, *[UNKNOWN] * 11]) as endpoint:
+        found = complete(endpoint, *asks, concurrency=1)
+    assert [c.finish for [c] in found].count("failed") >= 9
+
+
+def test_an_endpoint_that_has_answered_before_may_refuse_all_that_is_left(tmp_path: Path) -> None:
+    async def ask_all(live: AsyncCompleter, asks: list[Ask]) -> list[list[Completion]]:
+        return await asyncio.gather(*(live.complete_one(ask) for ask in asks))
+
+    with serving([GOOD, UNKNOWN]) as endpoint:
+        for asks in ([ASK], twelve()):
+            with Account(tmp_path / "store") as account, teacher(endpoint.url).open(Sums(), 1, account) as live:
+                assert isinstance(live, AsyncCompleter)
+                found = asyncio.run(ask_all(live, asks))
+    assert [c.finish for [c] in found] == ["failed"] * 12
 
 
 def test_an_endpoint_that_is_not_there_is_an_error() -> None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import batches
 from batches import Batches, answer, ask, echo, refusal, serving
+from understudy.cli import cli
 from understudy.errors import BudgetError, TeacherError
-from understudy.teachers.store import Store
+from understudy.procedures import Ask
+from understudy.records import Completion, Sampling
+from understudy.tasks.wordsums import Wordsums
+from understudy.teachers.batch import OpenAIBatchTeacher
+from understudy.teachers.openai import OpenAITeacher
+from understudy.teachers.prices import Price
+from understudy.teachers.store import Cost, Store
 
 
 def all_of(count: int) -> dict[str, str]:
@@ -35,6 +47,29 @@ def test_all_that_is_asked_is_one_batch(tmp_path: Path) -> None:
     ]
     assert (found["ledger"]["requests"], found["ledger"]["tokens"]) == (1, 50 * 30)
     assert again["ledger"]["replayed"] == 50
+
+
+def test_the_command_asks_a_whole_stage_in_one_batch(tmp_path: Path) -> None:
+    with serving(Batches(echo)) as endpoint:
+        teacher = (
+            f"""{{ name = "openai-batch", model = "m", base_url = "{endpoint.url}", gather_s = 0.2, poll_s = 0.1 }}"""
+        )
+        (tmp_path / "c.toml").write_text(
+            f"""
+task = {{ name = "wordsums", train = 150 }}
+method = "label-distillation"
+store = "store.sqlite"
+teacher = {teacher}
+generate = {{ samples = 2, concurrency = 4 }}
+"""
+        )
+        words = [str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")]
+        results = [CliRunner().invoke(cli, [command, *words]) for command in ("plan", "generate")]
+    assert [result.exit_code for result in results] == [0, 0], results[1].output
+    assert "batch_0: completed, 150 of 150 answered, 0 failed" in results[1].stderr
+    [completions] = (tmp_path / "run" / "completions").glob("*.jsonl")
+    assert len(completions.read_text().splitlines()) == 300
+    assert [len(endpoint.files[batch["input_file_id"]]) for batch in endpoint.batches.values()] == [150, 150]
 
 
 def test_rows_that_went_wrong_are_asked_again_or_fail_with_a_reason(tmp_path: Path) -> None:
@@ -109,6 +144,14 @@ def test_a_batch_that_is_not_taken_is_an_error_with_the_endpoints_words(tmp_path
     assert found["ledger"]["tokens"] == 5 * 30
 
 
+def test_a_server_without_a_batch_api_is_an_error(tmp_path: Path) -> None:
+    with serving(Batches(echo, hold=lambda step: "missing")) as endpoint:
+        with pytest.raises(TeacherError, match=r"/files: 404 Not Found\..*ask the teacher openai instead"):
+            ask(endpoint.url, 3, tmp_path)
+        with Store(tmp_path / "store.sqlite") as store:
+            assert store.spent("r") == Cost()
+
+
 def test_an_answer_that_was_lost_on_the_way_creates_no_second_batch(tmp_path: Path) -> None:
     with serving(Batches(echo)) as endpoint:
         endpoint.hold = lambda step: "cut" if step == "create" and endpoint.steps[step] == 1 else None
@@ -135,6 +178,37 @@ def test_batches_are_no_larger_than_they_may_be(tmp_path: Path) -> None:
         found = ask(endpoint.url, 25, tmp_path, batch_size=10)
     assert found["ends"] == all_of(25)
     assert [len(endpoint.files[batch["input_file_id"]]) for batch in endpoint.batches.values()] == [10, 10, 5]
+
+
+def test_samples_that_overlap_are_asked_for_once() -> None:
+    async def all_of_them(live: Any) -> list[list[Completion]]:
+        ask = Ask("teacher", "q0", key="a", seed=1, sampling=Sampling(0.7, 50))
+        asks = [replace(ask, n=2), replace(ask, n=1, first_sample=1), replace(ask, n=3)]
+        return list(await asyncio.gather(*map(live.complete_one, asks)))
+
+    def line(id: str, body: dict[str, Any]) -> dict[str, Any]:
+        found = echo(id, body)
+        found["response"]["body"]["choices"] *= min(2, body["n"])  # it gives two at a time, and no more
+        return found
+
+    with serving(Batches(line)) as endpoint:
+        teacher = OpenAIBatchTeacher(model="m", base_url=endpoint.url, gather_s=0.05, poll_s=0.05)
+        with teacher.open(Wordsums()) as live:
+            found = asyncio.run(all_of_them(live))
+        sizes = [[json.loads(each)["body"]["n"] for each in endpoint.files[f"file-{i}"]] for i in (0, 2)]
+    assert [len(completions) for completions in found] == [2, 1, 3]
+    assert sizes == [[2], [1]]
+
+
+def test_the_price_is_half_of_the_tables_and_not_of_your_own() -> None:
+    pytest.importorskip("genai_prices")
+    full = OpenAITeacher(model="gpt-4o-mini").price()
+    half = OpenAIBatchTeacher(model="gpt-4o-mini").price()
+    assert full is not None
+    assert half == Price(*(each / 2 for each in full))
+    assert OpenAIBatchTeacher(model="gpt-4o-mini").price_source().endswith("less 50 % for batches")
+    prices: dict[str, Any] = {"usd_per_million_input": 3, "usd_per_million_output": 4}
+    assert OpenAIBatchTeacher(model="m", **prices).price() == Price(Decimal(3), Decimal(4))
 
 
 KILLED_AT = {"upload": (2, 1), "create": (1, 1), "poll": (1, 1), "content": (1, 1)}

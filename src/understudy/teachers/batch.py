@@ -111,7 +111,7 @@ class OpenAIBatchTeacher(OpenAITeacher):
 
     def price_source(self) -> str:
         source = super().price_source()
-        return source if self.own_price() else f"{source}, less {100 * self.discount:g} % for batches"
+        return source if self.own_price() else f"{source}, less {float(100 * self.discount):g} % for batches"
 
 
 class _Batched(Kept):
@@ -128,6 +128,7 @@ class _Batched(Kept):
         self._tries: Counter[bytes] = Counter()
         self._failed: dict[bytes, Completion] = {}
         self._new: set[str] = set()
+        self._known: set[str] = set()
         self._fatal = ""
         self._shown: dict[str, Any] = {}
 
@@ -146,6 +147,8 @@ class _Batched(Kept):
 
     def leave(self) -> None:
         """What is under way counts as the most it can cost, until somebody comes back to it."""
+        if not self._aside:
+            return
         for most in self._aside.values():
             self._account.settle(most, None)
         under_way = {name for name, _ in self._aside}
@@ -208,10 +211,10 @@ class _Batched(Kept):
         rows: dict[str, tuple[Sequence[bytes], Json]] = {}
 
         def note() -> None:
-            size, total = 0, Cost()
+            size, total, chosen = 0, Cost(), set[bytes]()
             for part in self._missing():
                 id = part.keys[0].hex()
-                if store.is_asked(part.keys) or id in rows:
+                if not chosen.isdisjoint(part.keys) or store.is_asked(part.keys):
                     continue
                 most = self._protocol.most(part.ask, part.ask.n)
                 size += len(self._line(id, part.ask))
@@ -220,9 +223,11 @@ class _Batched(Kept):
                 self._aside[batch.name, id] = most
                 rows[id] = part.keys, {"ask": asdict(part.ask), "most": most}
                 total = total.plus(most)
+                chosen.update(part.keys)
             if rows:
                 number = store.begin(account.run, len(rows), total, batch.name)
                 self._new.add(batch.name)
+                self._known.add(batch.name)
                 store.hand_over(self._identity, Pending(batch.name, batch.run, number, batch.begun), rows)
 
         store.transact([note])
@@ -248,14 +253,11 @@ class _Batched(Kept):
         [mine] = store.transact([partial(store.take, batch.name)])
         if not mine:
             return
-        rows = dict(store.requests(batch.name))
-        if batch.run == self._account.run and not any((batch.name, id) in self._aside for id in rows):
-            for id, row in rows.items():  # an earlier process sent it
-                self._aside[batch.name, id] = Cost(*row["most"])
-                self._account.take_up(self._aside[batch.name, id])
-        remote = batch.remote or await self._remote(batch, rows)
+        if batch.name not in self._known:
+            self._take_up(batch)
+        remote = batch.remote or await self._remote(batch)
         if remote is None:
-            self._end(batch, rows)
+            self._end(batch, self._rows(batch))
             return
         state = await self._requests.call(Call(f"{self._settings.base_url}/batches/{remote}", may_miss=True))
         if isinstance(state, Refused):
@@ -268,7 +270,7 @@ class _Batched(Kept):
         status = str(state.get("status"))
         self._show(remote, status, state.get("request_counts") or {})
         if status == "failed":
-            self._end(batch, rows)
+            self._end(batch, self._rows(batch))
             errors = (state.get("errors") or {}).get("data") or [{}]
             said = "; ".join(dict.fromkeys(str(e.get("message") or e.get("code")) for e in errors[:5]))
             raise TeacherError(
@@ -276,13 +278,24 @@ class _Batched(Kept):
                 "or set a smaller batch_size if it is too much at once"
             )
         if status in _ENDED:
-            await self._fetch(batch, rows, state)
+            await self._fetch(batch, self._rows(batch), state)
 
-    async def _remote(self, batch: Pending, rows: Mapping[str, Json]) -> str | None:
+    def _rows(self, batch: Pending) -> dict[str, Json]:
+        return dict(self._account.store.requests(batch.name))
+
+    def _take_up(self, batch: Pending) -> None:
+        """Reserve what a batch may cost that an earlier process of this run sent."""
+        self._known.add(batch.name)
+        if batch.run == self._account.run:
+            for id, row in self._rows(batch).items():
+                self._aside[batch.name, id] = Cost(*row["most"])
+                self._account.take_up(self._aside[batch.name, id])
+
+    async def _remote(self, batch: Pending) -> str | None:
         """The endpoint's id of a batch that has none yet: created now, or found again; None if it was never created."""
         remote = None
         if batch.name in self._new and not batch.file:
-            remote = await self._create(batch, rows)
+            remote = await self._create(batch, self._rows(batch))
         elif batch.file:  # an earlier process was stopped when it created it, perhaps a moment ago
             remote = await self._find(batch)
             if remote is None:
@@ -386,7 +399,7 @@ class _Batched(Kept):
                     await asyncio.sleep(0)
         missing = _Left(f"the batch is {status}, without it", free)
         self._end(batch, rows, {id: left.get(id, missing) for id in rows})
-        if self._fatal and not state.get("request_counts", {}).get("completed"):
+        if self._fatal and not (state.get("request_counts") or {}).get("completed"):
             raise TeacherError(self._fatal)
 
     def _keep(self, batch: Pending, rows: dict[str, Json], lines: Sequence[bytes], left: dict[str, _Left]) -> None:

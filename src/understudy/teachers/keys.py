@@ -3,12 +3,13 @@
     Key("sk-1234567890").taken_out({"error": "no such key: sk-1234567890"})     # {"error": "no such key: ***"}
 
 It comes from the environment or from a file that only its owner can read and that lies outside the run. An endpoint may
-say it again, plain, in Base64 or as part of an address; none of these reaches a completion, a file or an error.
+say it again, plain, escaped, in Base64 or as part of an address; none of these reaches a completion, a file or an error.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import stat
@@ -27,7 +28,8 @@ class Key:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        forms = {text, quote(text, safe=""), *_in_base64(text)} if len(text) >= _SHORTEST else set()
+        plain = {text, json.dumps(text)[1:-1], quote(text), quote(text, safe="")}
+        forms = plain | _in_base64(text) if len(text) >= _SHORTEST else set()
         ordered = sorted(map(re.escape, forms), key=len, reverse=True)
         self._said = re.compile("|".join(ordered)) if ordered else None
 

@@ -17,7 +17,8 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -41,6 +42,8 @@ from understudy.teachers.teacher import Teacher, messages
 
 _FINISH: Mapping[str, Finish] = {"length": "length", "content_filter": "refused"}
 _MAX_STOPS = 4  # more are an error at OpenAI; the others are cut here
+_REFUSALS = 10
+"""So many refusals in the same words, and no answer ever, are no matter of the questions."""
 _TOKENS_AROUND = 16  # of a message: its role and the marks around it
 
 
@@ -114,7 +117,8 @@ class OpenAITeacher(Teacher):
                 yield live
             return
         requests = self.requests(f"{self.base_url}/{self.kind}", concurrency)
-        with keeping(Endpoint(self, requests, self.checked_price(account)), self.identity(), account) as live:
+        endpoint = Endpoint(self, requests, self.checked_price(account), lambda: account.store.knows(self.identity()))
+        with keeping(endpoint, self.identity(), account) as live:
             yield live
 
     @property
@@ -180,9 +184,17 @@ class OpenAITeacher(Teacher):
 
 
 class Endpoint:
-    """Answers asks by requests to the endpoint."""
+    """Answers asks by requests to the endpoint. `proven` says whether it has ever answered before."""
 
-    def __init__(self, settings: OpenAITeacher, requests: Requests, price: Price | None) -> None:
+    def __init__(
+        self,
+        settings: OpenAITeacher,
+        requests: Requests,
+        price: Price | None,
+        proven: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._proven = proven
+        self._refusals: Counter[str] | None = Counter()
         self._settings = settings
         self._requests = requests
         self._price = price
@@ -208,7 +220,26 @@ class Endpoint:
             TeacherError: the key, the model or the quota is refused; says what to do.
         """
         reply = await self._requests.send(self.body(ask, n, first), lambda data: self.read(ask, data), attempts)
-        return self.refused(reply, n) if isinstance(reply, Refused) else reply
+        if not isinstance(reply, Refused):
+            self._refusals = None
+            return reply
+        if reply.status and not reply.by_filter:
+            self._check(reply.reason)
+        return self.refused(reply, n)
+
+    def _check(self, reason: str) -> None:
+        """Stop if the endpoint refuses everything for one reason, as some do that do not know the model."""
+        if self._refusals is None:
+            return
+        self._refusals[reason] += 1
+        if self._refusals.total() >= _REFUSALS:
+            if len(self._refusals) == 1 and not self._proven():
+                settings = self._settings
+                raise TeacherError(
+                    f"{settings.base_url}: the first {_REFUSALS} requests were all refused in the same words ({reason}). "
+                    f"Check the model's name, {settings.model!r}, and the teacher's other settings"
+                )
+            self._refusals = None
 
     def refused(self, refused: Refused, n: int) -> Reply:
         """What becomes of the samples of a request that has no answer."""

@@ -234,6 +234,12 @@ class Store:
                 found[key] = completion
         return [found.get(key) for key in keys]
 
+    def knows(self, endpoint: str) -> bool:
+        """Whether there is any answer of an endpoint."""
+        query = "SELECT 1 FROM answers WHERE endpoint = ? AND finish != 'failed' LIMIT 1"
+        with self._turn, self._explained():
+            return self._db.execute(query, (endpoint,)).fetchone() is not None
+
     def claim(self, keys: Sequence[bytes], run: str) -> bool:
         """Take it on to ask for `keys`; false if another process is asking for any of them right now."""
         claims = [(key, self._owner, run) for key in keys]
