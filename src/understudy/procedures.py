@@ -27,7 +27,7 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from understudy.records import Completion, Sampling
