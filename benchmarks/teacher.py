@@ -88,7 +88,7 @@ def ask(python: str, *arguments: object) -> dict[str, float]:
         command = [python, str(HERE / "peers" / "asker.py"), *map(str, arguments), folder]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if ended.returncode:
-        raise RuntimeError((ended.stderr.strip().splitlines() or ["no reason given"])[-1])
+        raise RuntimeError((ended.stderr.strip().splitlines() or ["no reason given"])[-1][:200])
     found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
     return found
 
@@ -122,6 +122,8 @@ def main() -> None:
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     missing[way] = str(error)
     table = {way: _row(found, count) for way, found in measured.items() if way not in missing}
+    if "pyreqwest" not in table:
+        sys.exit(f"the bare loop, which the others are measured by, failed: {missing['pyreqwest']}")
     bare = table["pyreqwest"]["requests_per_s"]
     print(f"{'client':<42}{'requests/s':>12}{'of ideal':>11}{'of bare loop':>15}{'CPU ms each':>14}{'peak MiB':>11}")
     for way, row in table.items():

@@ -134,12 +134,13 @@ async def _spend(seed: int) -> bool:
         yield [Ask("teacher", f"q{i}")]
 
     over = False
-    with Account(budget=Budget(tokens=budget)) as account, teacher.open(Wordsums(), concurrency, account) as live:
-        driver = Driver({"teacher": live}, lambda programs: [], sampling=Sampling(max_tokens=20))
-        try:
-            await driver.each(((str(i), one(i)) for i in range(40)), concurrency, lambda *_: None)
-        except BudgetError:
-            over = True
+    with Account(budget=Budget(tokens=budget)) as account:
+        with teacher.open(Wordsums(), concurrency, account) as live:
+            driver = Driver({"teacher": live}, lambda programs: [], sampling=Sampling(max_tokens=20))
+            try:
+                await driver.each(((str(i), one(i)) for i in range(40)), concurrency, lambda *_: None)
+            except BudgetError:
+                over = True
         spent = account.store.spent("").tokens
     server.close()
     await asyncio.sleep(0)

@@ -142,6 +142,7 @@ def test_one_request_that_many_want_is_sent_once() -> None:
     endpoint = Slow()
     with Account() as account, keeping(endpoint, "one", account) as live:
         assert asyncio.run(several()) == [[Completion("yes")]] * 20
+        live.check()
         assert account.store.spent("") == Cost(3, 2)
     assert endpoint.sent == ["How many?"]
 

@@ -5,8 +5,7 @@
     live.recall().complete([ask])                  # from the store alone, failures with their reasons
 
 `Kept` stands before an endpoint that is asked many things at once, `KeptBatches` before a model that answers in batches.
-What reaches us is committed within a few milliseconds, together with whatever else came in that time; before a request
-is sent, it is on disk that it was.
+What reaches us is committed within some hundredths of a second; before a request is sent, it is on disk that it was.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -26,8 +25,12 @@ from understudy.teachers.store import Answer, Cost, key_of, request_of
 
 T = TypeVar("T")
 
-COMMIT_S = 0.001
-"""Answers that come within this time are committed together."""
+COMMIT_S = 0.02
+"""An answer waits so long for others to be committed with; requests are sent first."""
+AT_ONCE = 32
+"""Answers that are committed together, so that nobody waits long for them."""
+MOST_WAITING = 1024
+"""Answers and what they cost, not committed yet: with more, those who send wait."""
 POLL_S = 0.2
 """How often to look whether another process has got the answer that it asked for."""
 
@@ -81,7 +84,9 @@ class Kept:
         self._identity = identity
         self._account = account
         self._asked: dict[bytes, asyncio.Future[None]] = {}
-        self._pending: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
+        self._unwritten: dict[tuple[bytes, int], Completion] = {}
+        self._pending: list[Callable[[], Any]] = []
+        self._urgent: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._timer: asyncio.AbstractEventLoop | None = None
         self._broken: StoreError | None = None
 
@@ -89,6 +94,10 @@ class Kept:
         """`ask.n` completions, as many of them from the store as it has."""
         asked = Asked.of(self._identity, ask)
         found = self._account.store.find(asked.keys, asked.max_tokens)
+        if self._unwritten:
+            found = [
+                one or self._unwritten.get((key, asked.max_tokens)) for one, key in zip(found, asked.keys, strict=True)
+            ]
         self._account.replayed += sum(completion is not None for completion in found)
         for missing, group in itertools.groupby(range(ask.n), key=lambda i: found[i] is None):
             if missing:
@@ -106,32 +115,31 @@ class Kept:
         self._asked.update(dict.fromkeys(asked.keys, ended))
         claimed = True
         try:
-            while not await self._committed(lambda: self._account.store.claim(asked.keys, self._account.run)):
-                await asyncio.sleep(POLL_S)
-            there = self._account.store.find(asked.keys, asked.max_tokens)
-            if None not in there:  # another process was faster
-                return [completion for completion in there if completion is not None]
             completions, claimed = await self._send(asked), False  # `keep` lets the claims go
             return completions
+        except _Elsewhere:
+            claimed = False
         finally:
             for key in asked.keys:
                 del self._asked[key]
             if claimed:
                 self._later(lambda: self._account.store.release(asked.keys))
             ended.set_result(None)
+        await asyncio.sleep(POLL_S)
+        return await self.complete_one(asked.ask)
 
     async def _send(self, asked: Asked) -> list[Completion]:
         found: list[Completion] = []
         while len(found) < asked.ask.n:
             left = asked.part(len(found), asked.ask.n - len(found))
-            attempts = _Attempts(self, left.ask.n, self._endpoint.most(left.ask, left.ask.n))
+            attempts = _Attempts(self, left, self._endpoint.most(left.ask, left.ask.n))
             try:
                 reply = await self._endpoint.request(left.ask, left.ask.n, left.ask.first_sample, attempts)
             except BaseException:
                 attempts.abandon()
                 raise
             answers = reply.answers[: left.ask.n]
-            attempts.answer(reply.cost, left, answers)
+            attempts.answer(reply.cost, answers)
             found += [answer.completion for answer in answers]
         return found
 
@@ -140,20 +148,11 @@ class Kept:
         return _Recall(self)
 
     def flush(self) -> None:
-        """Commit what is waiting to be."""
-        pending, self._pending = self._pending, []
+        """Commit all that is waiting to be; a failure is raised by whatever comes next."""
         self._timer = None
-        try:
-            results = self._account.store.transact([action for action, _ in pending]) if pending else []
-        except StoreError as error:
-            self._broken = error
-            for _, future in pending:
-                if future is not None and not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), result in zip(pending, results, strict=True):
-            if future is not None and not future.done():
-                future.set_result(result)
+        self._begin()
+        while self._pending:
+            self._write()
 
     def check(self) -> None:
         """Commit what is waiting.
@@ -165,20 +164,64 @@ class Kept:
         if self._broken is not None:
             raise self._broken
 
-    def _later(self, action: Callable[[], Any], future: asyncio.Future[Any] | None = None) -> None:
-        self._pending.append((action, future))
+    def _later(self, action: Callable[[], Any]) -> None:
+        """Do `action` in the store soon, when those who wait to send have done so."""
+        self._pending.append(action)
+        if len(self._pending) >= MOST_WAITING:
+            self._write()
         loop = asyncio.get_running_loop()
         if self._timer is not loop:
             self._timer = loop
-            loop.call_later(COMMIT_S, self.flush)
+            loop.call_later(COMMIT_S, self._write_on)
+
+    def _write_on(self) -> None:
+        """Write some of what is waiting, and the rest in turn with others' work."""
+        self._write()
+        if self._pending:
+            asyncio.get_running_loop().call_soon(self._write_on)
+        else:
+            self._timer = None
+
+    def _write(self) -> None:
+        some, self._pending = self._pending[:AT_ONCE], self._pending[AT_ONCE:]
+        if some and self._broken is None:
+            with suppress(StoreError):
+                self._do(some)
 
     async def _committed(self, action: Callable[[], T]) -> T:
-        """Do `action` in the store, and wait until it is on disk."""
+        """Do `action` in the store together with those of this moment, and wait until it is on disk."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._urgent.append((action, future))
+        if len(self._urgent) == 1:
+            loop.call_soon(self._begin)
+        return await future
+
+    def _begin(self) -> None:
+        urgent, self._urgent = self._urgent, []
+        try:
+            results = self._do([action for action, _ in urgent]) if urgent else []
+        except StoreError as error:
+            for _, future in urgent:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(urgent, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    def _do(self, actions: Sequence[Callable[[], T]]) -> list[T]:
         if self._broken is not None:
             raise self._broken
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._later(action, future)
-        return await future
+        try:
+            return self._account.store.transact(actions)
+        except StoreError as error:
+            self._broken = error
+            raise
+
+
+class _Elsewhere(Exception):
+    """Another process is asking for a sample, or has its answer."""
 
 
 @contextmanager
@@ -195,17 +238,27 @@ def keeping(endpoint: Endpoint, identity: str, account: Account) -> Iterator[Kep
 class _Attempts:
     """Books the attempts of one request."""
 
-    def __init__(self, kept: Kept, samples: int, most: Cost) -> None:
-        self._kept, self._samples, self._most = kept, samples, most
+    def __init__(self, kept: Kept, asked: Asked, most: Cost) -> None:
+        self._kept, self._asked, self._most = kept, asked, most
         self._number: int | None = None
         self._under_way = False
 
     async def begin(self) -> None:
-        account = self._kept._account
-        await account.reserve(self._most)
+        await self._kept._account.reserve(self._most)
         self._under_way = True
         self._number = None
-        self._number = await self._kept._committed(lambda: account.store.begin(account.run, self._samples, self._most))
+        self._number = await self._kept._committed(self._claim)
+        if self._number is None:
+            raise _Elsewhere
+
+    def _claim(self) -> int | None:
+        """Claim the samples and note the attempt; None if another process was faster."""
+        asked, account = self._asked, self._kept._account
+        if account.store.changed() and None not in account.store.find(asked.keys, asked.max_tokens):
+            return None
+        if not account.store.claim(asked.keys, account.run):
+            return None
+        return account.store.begin(account.run, asked.ask.n, self._most)
 
     def end(self, free: bool) -> None:
         self._settle(Cost() if free else None)
@@ -215,18 +268,28 @@ class _Attempts:
         if self._under_way:
             self._settle(None)
 
-    def answer(self, cost: Cost | None, asked: Asked, answers: Sequence[Answer]) -> None:
+    def answer(self, cost: Cost | None, answers: Sequence[Answer]) -> None:
         """It brought these answers: keep them and book what they cost, together."""
-        store = self._kept._account.store
+        store, asked = self._kept._account.store, self._asked
         if self._under_way:
             self._settle(cost)
         requests, keys = asked.requests[: len(answers)], asked.keys[: len(answers)]
-        self._kept._later(lambda: store.keep(requests, answers, asked.max_tokens, asked.ask.key, keys))
+        unwritten, max_tokens = self._kept._unwritten, asked.max_tokens
+        for key, answer in zip(keys, answers, strict=True):
+            if answer.completion.finish != "failed":
+                unwritten[key, max_tokens] = answer.completion
+
+        def write() -> None:
+            store.keep(requests, answers, max_tokens, asked.ask.key, keys)
+            for key in keys:
+                unwritten.pop((key, max_tokens), None)
+
+        self._kept._later(write)
 
     def _settle(self, cost: Cost | None) -> None:
         self._under_way = False
         account, number = self._kept._account, self._number
-        account.settle(self._most, cost)
+        account.settle(self._most, cost if number is not None else Cost())
         if number is not None:
             self._kept._later(lambda: account.store.settle(number, cost))
 

@@ -201,8 +201,9 @@ class Endpoint:
 
     def most(self, ask: Ask, n: int) -> Cost:
         """Every byte of the prompt may be a token, and each message has some of its own."""
-        body = self.body(ask, n, 0)
-        said = [body["prompt"]] if "prompt" in body else [message["content"] for message in body["messages"]]
+        flat = self._settings.dialect == "completions" or not ask.turns
+        asked = [ask.prompt] if flat else [text for _, text in ask.turns]
+        said = [text for text in (self._settings.system, *asked, ask.prefix) if text]
         prompt = sum(len(text.encode("utf-8", "replace")) for text in said) + _TOKENS_AROUND * (len(said) + 1)
         return self._cost(prompt, n * (ask.sampling or Sampling()).max_tokens)
 

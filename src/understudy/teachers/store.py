@@ -44,6 +44,7 @@ T = TypeVar("T")
 SCHEMA = 1
 """Of the file and of the keys. A new one must go on finding the answers of the old ones."""
 _BUSY_S = 60.0
+_TEXT_APART = " text apart"
 _canonical = json.JSONEncoder(sort_keys=True).encode
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TABLES = """
@@ -147,6 +148,7 @@ class Store:
         self._owner = uuid.uuid4().hex
         self._lock: FileLock | None = None
         self._turn = threading.RLock()  # one thread at a time
+        self._version = 0
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,6 +236,12 @@ class Store:
                 found[key] = completion
         return [found.get(key) for key in keys]
 
+    def changed(self) -> bool:
+        """Whether another process has written anything since this was asked last."""
+        [(version,)] = self._db.execute("PRAGMA data_version")
+        before, self._version = self._version, version
+        return bool(version != before)
+
     def knows(self, endpoint: str) -> bool:
         """Whether there is any answer of an endpoint."""
         query = "SELECT 1 FROM answers WHERE endpoint = ? AND finish != 'failed' LIMIT 1"
@@ -301,7 +309,7 @@ class Store:
         keys = keys or [key_of(request) for request in requests]
         for request, key, answer in zip(requests, keys, answers, strict=True):
             said = answer.completion
-            row = {"request": request, "reply": answer.reply, "question": question}
+            row = {"request": request, "reply": _without(answer.reply, said.text), "question": question}
             # A failure never takes the place of an answer.
             self._db.execute(
                 f"INSERT OR {'IGNORE' if said.finish == 'failed' else 'REPLACE'} INTO answers "
@@ -459,7 +467,7 @@ class Store:
         said = {"question", "max_tokens", "asked", "request", "reply"}
         completion = Completion.from_json({name: value for name, value in row.items() if name not in said})
         request = dict(row["request"])
-        rest = {"request": request, "reply": row["reply"], "question": row["question"]}
+        rest = {"request": request, "reply": _without(row["reply"], completion.text), "question": row["question"]}
         values = (
             key_of(request), int(row["max_tokens"]), completion.finish, completion.model, str(request["endpoint"]),
             float(row["asked"]), _packed(completion.to_json()), _packed(rest),
@@ -530,8 +538,30 @@ def _some_rows(db: sqlite3.Connection, ids: range, model: str | None) -> Iterato
             "max_tokens": max_tokens,
             "asked": asked,
             "request": row["request"],
-            "reply": row["reply"],
+            "reply": _with(row["reply"], completion["text"]),
         }
+
+
+def _without(reply: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+    """A reply without the completion's text, which is kept already, where it holds it word for word; see `_with`."""
+    try:
+        [choice] = reply["choices"]
+        if choice["message"]["content"] == text:
+            return {
+                **reply,
+                "choices": [{**choice, "message": {**choice["message"], "content": None}}],
+                _TEXT_APART: True,
+            }
+    except (KeyError, TypeError, ValueError):
+        pass
+    return reply
+
+
+def _with(reply: Json, text: str) -> Json:
+    """The reply as it came."""
+    if reply.pop(_TEXT_APART, False):
+        reply["choices"][0]["message"]["content"] = text
+    return reply
 
 
 def default_path() -> Path:
