@@ -5,16 +5,16 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 RAY := build/ray/.set-up
 
-.PHONY: demo test quick check bench fuzz long docs picture format lock clean
+.PHONY: demo test quick check bench fuzz thorough long docs picture format lock clean
 
 demo: $(SETUP)  ## set up, then distil the bundled task four ways and open the comparison
 	$(BIN)/understudy demo
 
-test: $(SETUP)  ## set up, then run all tests
+test: $(SETUP)  ## set up, then run the tests; `thorough` and `long` are further ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: $(SETUP)  ## the tests that take no more than seconds
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long and not thorough"
 
 check: $(SETUP)  ## lint, format, types, docs
 	$(BIN)/ruff check .
@@ -27,6 +27,9 @@ docs: $(SETUP)  ## write the pages that are made from the code
 
 bench: $(SETUP)  ## every benchmark, each in under a minute
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
+
+thorough: $(SETUP)  ## the tests with thousands of requests, mutants or published programs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m thorough
 
 long: $(SETUP) $(RAY)  ## the tests that are too long for every change
 	$(BIN)/python -m pytest -m long

@@ -61,7 +61,7 @@ def ends_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_request_ends_and_no_answer_is_asked_for_twice(tmp_path: Path) -> None:
     with flooded(seed=1) as port:
         ended = ends_of(asking(port, COUNT, tmp_path))["ends"]
@@ -80,7 +80,7 @@ def test_every_request_ends_and_no_answer_is_asked_for_twice(tmp_path: Path) -> 
         assert len(asked_again) == failed_before
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_after_kills_only_what_was_under_way_is_asked_again(tmp_path: Path) -> None:
     dice = random.Random(2)
     with flooded(seed=2) as port:
@@ -109,7 +109,7 @@ def test_after_kills_only_what_was_under_way_is_asked_again(tmp_path: Path) -> N
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_endpoint_never_charges_more_than_the_budget() -> None:
     async def every_schedule() -> list[bool]:
         return [

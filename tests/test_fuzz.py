@@ -14,7 +14,7 @@ SECONDS_A_CHUNK = 60
 """Far beyond what the limits allow 500 programs of which few are endless."""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_five_thousand_mutants_crash_nothing_and_mean_the_same_on_both_tiers() -> None:
     statuses, disagreements, longest = run(needed(), 5000, seed=1)
     assert disagreements == []

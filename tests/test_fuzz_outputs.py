@@ -15,7 +15,7 @@ from understudy.procedures import Driver
 from understudy.records import Completion, Question, Rationale
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_ten_thousand_mutants_of_outputs_are_read_without_an_exception() -> None:
     seeds = published()
     if not seeds:
@@ -47,7 +47,7 @@ LONG = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("unit", LONG)
 def test_a_hundred_thousand_characters_come_to_an_end(unit: str) -> None:
     text = f"The answer is {unit * (100_000 // len(unit))}x"

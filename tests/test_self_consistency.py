@@ -130,7 +130,7 @@ def test_chains_vote_too() -> None:
     assert (found.answer, found.evidence["votes"]) == ("17", {"7": 1, "17": 2})
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(
     not DATA.is_dir() and not os.environ.get("CI"), reason="the published data sets are not beside the repository"
 )

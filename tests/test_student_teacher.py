@@ -152,7 +152,9 @@ def test_the_prompt_is_that_of_the_method(tmp_path: Path) -> None:
 def test_a_method_says_what_its_students_write_as_they_answer(name: str) -> None:
     method = METHODS.find(name)()
     roles = {role.name for role in method.roles()}
-    assert set(method.writes) == roles  # every method so far has one role, or none
+    assert set(method.writes) <= roles  # a role that answers only with others, such as a solver, teaches nobody
+    if name in ("finetune", "label-distillation", "single-task", "step-by-step", "pad", "pad-refinement"):
+        assert set(method.writes) == {"student"}
     asked = {call.role for call in next(method.answer(Sums(), QUESTION)) if isinstance(call, Ask)}
     assert set(method.writes) <= asked
     assert set(method.writes.values()) <= {"cot", "label", "program", "socratic"}
