@@ -28,7 +28,7 @@ docs: $(SETUP)  ## write the pages that are made from the code
 bench: $(SETUP)  ## every benchmark, each in under a minute
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
 
-thorough: $(SETUP)  ## the tests with thousands of requests, mutants or published programs
+thorough: $(SETUP)  ## the tests with thousands of requests or programs, and kills in every stage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m thorough
 
 long: $(SETUP) $(RAY)  ## the tests that are too long for every change

@@ -13,7 +13,10 @@ import pytest
 from programs import needed
 from understudy.sandbox import Sandbox
 
-pytestmark = [pytest.mark.thorough, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the jail is Linux's")]
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the jail is Linux's"),
+]
 TESTS = Path(__file__).parent
 
 

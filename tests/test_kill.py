@@ -93,7 +93,7 @@ def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return finish(config, tmp_path_factory.mktemp("undisturbed") / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_killed_in_every_stage_ends_with_the_same_files(
     config: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:

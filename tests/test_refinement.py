@@ -32,12 +32,17 @@ FIRED = {
 
 
 def injected(
-    program: str = PROGRAM, kinds: Sequence[Kind] = KINDS, count: int = 1, seed: int = 0, answer: str = "17"
+    program: str = PROGRAM,
+    kinds: Sequence[Kind] = KINDS,
+    count: int = 1,
+    seeds: Sequence[int] = (0,),
+    answer: str = "17",
 ) -> list[Faulty]:
+    """What comes of the program with each of the seeds."""
+    rationale = Rationale(program, answer)
     with Sandbox(timeout_s=1.0) as sandbox:
-        faulty = inject(Sums(), QUESTION, Rationale(program, answer), kinds, count, Random(seed))
-        [made] = Driver({}, sandbox.run).run([("q", faulty)])
-    return made
+        faulty = (("q", inject(Sums(), QUESTION, rationale, kinds, count, Random(seed))) for seed in seeds)
+        return [one for made in Driver({}, sandbox.run).run(faulty) for one in made]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,8 +92,7 @@ def test_every_kind_of_fault_fires_on_every_program_of_wordsums(kind: Kind) -> N
     ],
 )
 def test_a_fault_as_it_looks(kind: Kind, program: str, message: str) -> None:
-    found = [made for seed in range(40) for made in injected(kinds=[kind], seed=seed)]
-    assert Faulty(program, kind, message) in found
+    assert Faulty(program, kind, message) in injected(kinds=[kind], seeds=range(40))
 
 
 def test_a_fault_that_does_not_fire_is_none() -> None:
@@ -108,8 +112,8 @@ def test_several_faults_are_of_different_kinds() -> None:
 
 
 def test_the_same_seed_puts_the_same_faults() -> None:
-    assert injected(count=5, seed=3) == injected(count=5, seed=3)
-    assert injected(count=5, seed=3) != injected(count=5, seed=4)
+    assert injected(count=5, seeds=[3]) == injected(count=5, seeds=[3])
+    assert injected(count=5, seeds=[3]) != injected(count=5, seeds=[4])
 
 
 @pytest.mark.parametrize("program", ["", "def (", '"""', "\x00", "no program\n  at all\n here"])

@@ -60,6 +60,7 @@ def harms() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
 def test_without_walls_it_does_its_harm(harms: dict[str, list[str]], attack: Attack) -> None:
     assert attack.harm in harms[attack.id]
