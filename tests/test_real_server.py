@@ -31,7 +31,7 @@ from understudy.teachers.openai import OpenAITeacher
 
 MISSING = [name for name in ("fastapi", "uvicorn", "openai") if importlib.util.find_spec(name) is None]
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.thorough,
     pytest.mark.skipif(
         bool(MISSING) and os.environ.get("CI") != "true",
         reason=f"transformers serve needs {', '.join(MISSING)}: pip install 'understudy[dev]'",

@@ -299,7 +299,7 @@ trained(Path(sys.argv[1]), settings=settings, valid=EXAMPLES[:3])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(SHARED)
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}

@@ -26,7 +26,7 @@ from understudy.sandbox.monty import MontyEngine
 from understudy.sandbox.values import reason
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.thorough,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the jail and the namespaces are Linux's"),
 ]
 
@@ -60,7 +60,6 @@ def harms() -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
 def test_without_walls_it_does_its_harm(harms: dict[str, list[str]], attack: Attack) -> None:
     assert attack.harm in harms[attack.id]
