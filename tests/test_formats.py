@@ -14,6 +14,7 @@ from understudy.sandbox import Sandbox
 from understudy.tasks.cqa import Cqa
 
 QUESTION = Question("q", "Mia has 12 pens and buys 5 more. How many has she?", "17")
+STEPS = "How many at first? ** 12.\nHow many then? ** 12 + 5 = 17."
 PROGRAM = "def solution():\n    pens = 12\n    result = pens + 5\n    return result"
 
 
@@ -145,6 +146,19 @@ def test_what_no_format_can_read_has_a_fault(format: Format, text: str, finish: 
 
 def test_a_chain_cut_before_its_answer_is_truncated() -> None:
     assert slug(Cot(), "Mia has 12 and", "length") == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("format", "before"),
+    [(Label(), ""), (Cot(), "12 + 5 = 17. The answer is "), (Socratic(), f"{STEPS}\nThe answer is ")],
+    ids=["label", "cot", "socratic"],
+)
+def test_a_number_at_the_token_limit_may_go_on_and_is_no_answer(format: Format, before: str) -> None:
+    assert slug(format, f"{before}17", "length") == "truncated"
+    for text, finish in ((f"{before}17", "stop"), (f"{before}17\n", "length"), (f"{before}17 pens.", "length")):
+        found = read(format, text, finish)
+        assert isinstance(found, Rationale)
+        assert found.answer == "17"
 
 
 def test_a_chain_cut_after_its_answer_is_read() -> None:
@@ -304,9 +318,6 @@ def test_reading_what_a_socratic_rationale_writes_gives_it_back(pairs: list[tupl
     assert isinstance(found, Rationale)
     assert (found.text, found.answer) == (rationale.text, rationale.answer)
     assert steps(rationale.text) == pairs
-
-
-STEPS = "How many at first? ** 12.\nHow many then? ** 12 + 5 = 17."
 
 
 @pytest.mark.parametrize(

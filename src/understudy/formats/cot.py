@@ -13,8 +13,17 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from understudy.formats.format import Format, Reading, answer_form, cut_run_on, lenient, unanswered, unreadable
-from understudy.records import Completion, Question, Rationale
+from understudy.formats.format import (
+    Format,
+    Reading,
+    answer_form,
+    claimed,
+    cut_short,
+    lenient,
+    readable,
+    unreadable,
+)
+from understudy.records import Completion, Fault, Question, Rationale
 from understudy.tasks.task import Task
 
 _LETTER = re.compile(r"\([a-z]\)")
@@ -44,15 +53,16 @@ class Cot(Format):
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()
-        fault = unanswered(completion)
-        if fault:
-            return fault
-        text = cut_run_on(task, completion.text).strip()
+        text = readable(task, completion)
+        if isinstance(text, Fault):
+            return text
         reasoning, cue, rest = text.rpartition(task.cue)
         if not cue or (self.reader == "published" and task.cue in reasoning):
             fault = unreadable(text, completion, "no_answer")
             return fault if fault.slug != "no_answer" else Rationale(text, None, lenient(task, question, text))
-        claim = rest.strip().split("\n", 1)[0].lstrip(":").strip()
+        claim = claimed(rest)
+        if cut := cut_short(completion, claim):
+            return cut
         if self.reader == "published" and task.answer_kind.name == "expression":
             claim = claim[claim.find("(") : claim.rfind(")") + 1] if "(" in claim else ""
         if self.reader == "published" and task.answer_kind.name == "choice":

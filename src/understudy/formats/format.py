@@ -78,12 +78,11 @@ class Format(ABC):
         role: str,
         prompt: str,
         n: int = 1,
-        first_sample: int = 0,
         seed: int | None = None,
         turns: tuple[tuple[str, str], ...] = (),
     ) -> Procedure[list[Completion]]:
         """Ask `role` for `n` completions of `prompt`; a format that needs several turns overrides this."""
-        [completions] = yield [Ask(role, prompt, n=n, first_sample=first_sample, seed=seed, turns=turns)]
+        [completions] = yield [Ask(role, prompt, n=n, seed=seed, turns=turns)]
         return list(completions)
 
 
@@ -110,6 +109,22 @@ def unanswered(completion: Completion) -> Fault | None:
     if not completion.text.strip():
         return Fault("truncated" if completion.finish == "length" else "empty", completion.error)
     return None
+
+
+def readable(task: Task, completion: Completion) -> str | Fault:
+    """The text to read, up to where the model runs on; the fault of a completion that holds none."""
+    return unanswered(completion) or cut_run_on(task, completion.text).strip()
+
+
+def claimed(after_cue: str) -> str:
+    """What is claimed to be the answer after the task's cue: the rest of its line."""
+    return after_cue.strip().split("\n", 1)[0].lstrip(":").strip()
+
+
+def cut_short(completion: Completion, claim: str) -> Fault | None:
+    """The fault of a claim that the token limit may have cut within its number, as in `12` of `125`; None if not."""
+    at_the_end = completion.finish == "length" and claim[-1:].isdigit() and completion.text.endswith(claim)
+    return Fault("truncated", f"cut after {claim[-100:]}") if at_the_end else None
 
 
 def unreadable(text: str, completion: Completion, otherwise: str) -> Fault:

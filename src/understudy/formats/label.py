@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.formats.format import Format, Reading, answer_form, cut_run_on, lenient, unanswered, unreadable
-from understudy.records import Completion, Question, Rationale
+from understudy.formats.format import Format, Reading, answer_form, cut_short, lenient, readable, unreadable
+from understudy.records import Completion, Fault, Question, Rationale
 from understudy.tasks.task import Task
 
 INSTRUCTION = "Answer with the answer alone."
@@ -32,11 +32,12 @@ class Label(Format):
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()
-        fault = unanswered(completion)
-        if fault:
-            return fault
-        text = cut_run_on(task, completion.text).strip()
+        text = readable(task, completion)
+        if isinstance(text, Fault):
+            return text
         first = text.split("\n", 1)[0].strip()
+        if cut := cut_short(completion, first):
+            return cut
         answer = task.answer_kind.read(first, question.choices)
         if answer is not None:
             return Rationale("", answer)

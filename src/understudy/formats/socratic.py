@@ -18,8 +18,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from understudy.formats.format import Format, Reading, answer_form, cut_run_on, lenient, unanswered, unreadable
-from understudy.records import Completion, Question, Rationale
+from understudy.formats.format import (
+    Format,
+    Reading,
+    answer_form,
+    claimed,
+    cut_short,
+    lenient,
+    readable,
+    unreadable,
+)
+from understudy.records import Completion, Fault, Question, Rationale
 from understudy.tasks.task import Task
 
 INSTRUCTION = "Answer with sub-questions and their solutions, one a line: sub-question ** solution"
@@ -44,10 +53,9 @@ class Socratic(Format):
 
     def read(self, task: Task, question: Question, completion: Completion) -> Reading:
         yield from ()
-        fault = unanswered(completion)
-        if fault:
-            return fault
-        text = cut_run_on(task, completion.text).strip()
+        text = readable(task, completion)
+        if isinstance(text, Fault):
+            return text
         reasoning, cue, rest = text.rpartition(task.cue)
         lines = [SEPARATOR.join(step) for step in steps(reasoning if cue else text)]
         if not lines:
@@ -57,7 +65,9 @@ class Socratic(Format):
             return (
                 fault if fault.slug != "no_answer" else Rationale("\n".join(lines), None, lenient(task, question, text))
             )
-        claim = rest.strip().split("\n", 1)[0].lstrip(":").strip()
+        claim = claimed(rest)
+        if cut := cut_short(completion, claim):
+            return cut
         answer = task.answer_kind.read(claim, question.choices)
         found = {} if answer is not None else lenient(task, question, text)
         return Rationale("\n".join(lines), answer, found)

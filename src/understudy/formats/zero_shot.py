@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understudy.formats.cot import Cot
-from understudy.formats.format import Format, Reading, cut_run_on, lenient, unanswered, unreadable
+from understudy.formats.format import Format, Reading, claimed, cut_run_on, cut_short, lenient, unanswered, unreadable
 from understudy.procedures import Ask, Procedure
 from understudy.records import Completion, Question, Rationale, Sampling
 from understudy.tasks.task import Task
@@ -56,12 +56,11 @@ class ZeroShotCot(Format):
         role: str,
         prompt: str,
         n: int = 1,
-        first_sample: int = 0,
         seed: int | None = None,
         turns: tuple[tuple[str, str], ...] = (),
     ) -> Procedure[list[Completion]]:
         """`n` rationales, then the answer of each; one without a text is not asked for its answer."""
-        found = list((yield from Format.ask(self, task, role, prompt, n, first_sample, seed, turns)))
+        found = list((yield from Format.ask(self, task, role, prompt, n, seed, turns)))
         reasoned = [i for i, completion in enumerate(found) if unanswered(completion) is None]
         if reasoned:
             texts = [cut_run_on(task, found[i].text).strip() for i in reasoned]
@@ -78,7 +77,9 @@ class ZeroShotCot(Format):
         reasoning, asked, answered = completion.text.rpartition(f"\n{_trigger(task)}")
         if not asked:  # not asked for by `ask`, but recorded
             return (yield from Cot().read(task, question, completion))
-        claim = answered.strip().split("\n", 1)[0].rpartition(task.cue)[2].lstrip(":").strip()
+        claim = claimed(answered.strip().split("\n", 1)[0].rpartition(task.cue)[2])
+        if cut := cut_short(completion, claim):
+            return cut
         answer = task.answer_kind.read(claim, question.choices)
         if answer is not None:
             return Rationale(reasoning.strip(), answer)

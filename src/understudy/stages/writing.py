@@ -58,7 +58,7 @@ class Writer(ABC):
     def write(self, question: Question, n: int) -> Procedure[list[Completion]]:
         """`n` completions."""
         ask = self.source.format.ask
-        return (yield from ask(self.run.task, self.source.by, self.prompt(question), n, 0, self.seed(question)))
+        return (yield from ask(self.run.task, self.source.by, self.prompt(question), n, self.seed(question)))
 
 
 class TeacherWriter(Writer):
@@ -84,7 +84,7 @@ class TeacherWriter(Writer):
 
     def write(self, question: Question, n: int) -> Procedure[list[Completion]]:
         asked, ask = self._asked(question), self.source.format.ask
-        return (yield from ask(self.run.task, self.source.by, asked.text, n, 0, self.seed(question), asked.turns))
+        return (yield from ask(self.run.task, self.source.by, asked.text, n, self.seed(question), asked.turns))
 
     def _asked(self, question: Question) -> Prompt:
         task, format = self.run.task, self.source.format
