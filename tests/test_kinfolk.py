@@ -277,6 +277,17 @@ def test_a_slip_leads_to_another_answer_and_keeps_the_question() -> None:
         assert not SMALL.grade(slipped.answer or "", question)
 
 
+def test_luck_reaches_the_right_answer_over_other_facts() -> None:
+    found = 0
+    for question in rows("test"):
+        lucky = SMALL.lucky(question, Random(0))
+        if lucky is not None:
+            found += 1
+            assert lucky.answer == question.answer == SMALL.solution(lucky, "cot").answer
+            assert SMALL.solution(lucky, "cot").text != SMALL.solution(question, "cot").text
+    assert found >= 100
+
+
 def test_the_sizes_and_the_splits_are_those_of_the_settings() -> None:
     assert [SMALL.size(split) for split in SMALL.splits] == [800, 200, 200]
     assert [len(rows(split)) for split in SMALL.splits] == [800, 200, 200]

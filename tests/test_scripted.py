@@ -115,6 +115,17 @@ def test_a_wrong_operand_in_a_chain_of_thought_leads_to_the_wrong_answer_that_it
         assert not TASK.grade(answer, question)
 
 
+@pytest.mark.parametrize("format", ["program", "cot"])
+def test_a_lucky_rationale_is_wrong_and_reaches_the_right_answer(format: str) -> None:
+    pairs = zip(QUESTIONS, told(teacher(lucky=1), format), told(teacher(), format), strict=True)
+    differing = 0
+    for question, lucky, exact in pairs:
+        found = str(value_of(lucky.text)) if format == "program" else lucky.text.partition(f"{TASK.cue} ")[2]
+        assert TASK.grade(found, question)
+        differing += lucky.text != exact.text
+    assert differing >= 0.9 * len(QUESTIONS)
+
+
 def test_an_endless_loop_stands_before_the_return() -> None:
     for completion in told(teacher(endless_loop=1), "program"):
         function = ast.parse(completion.text).body[0]

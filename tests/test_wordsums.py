@@ -243,6 +243,21 @@ def test_a_mistake_leads_to_another_whole_answer_and_keeps_the_question() -> Non
         assert not SMALL.grade(str(value), question)
 
 
+def test_luck_reaches_the_right_answer_with_other_numbers_for_nearly_every_question() -> None:
+    found = 0
+    for question in every_row():
+        lucky = SMALL.lucky(question, Random(question.id))
+        if lucky is None:
+            continue
+        found += 1
+        exact, shown = SMALL.solution(question, "program").text, SMALL.solution(lucky, "program").text
+        assert lucky.text == question.text
+        assert value_of(shown) == value_of(exact)
+        numbers = [Counter(re.findall(r"\b\d+\b", text)) for text in (exact, shown)]
+        assert sum((numbers[0] - numbers[1]).values()) == 2
+    assert found >= 0.95 * len(list(every_row()))
+
+
 def test_the_fingerprint_follows_the_settings() -> None:
     assert SMALL.fingerprint() == Wordsums(train=600, test=150).fingerprint()
     assert SMALL.fingerprint() != Wordsums(train=600, test=150, seed=1).fingerprint()

@@ -26,6 +26,7 @@ A row follows from (seed, split, index) alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from random import Random
 from typing import Any, ClassVar, NamedTuple, Self
@@ -165,6 +166,15 @@ class Kinfolk(Task):
                     {**question.extra, "chain": [list(relation) for relation in slipped]},
                 )
         raise ValueError(f"no fact of question {question.id!r} can be misread so that another relation follows")
+
+    def lucky(self, question: Question, random: Random) -> Question | None:
+        """`question` with facts of its chain misread so that the same answer follows; None if no other chain leads there."""
+        chain = tuple(Relation(*relation) for relation in question.extra["chain"])
+        others = [other for other in chains(len(chain))[_sure_end(chain)] if other != chain]
+        if not others:
+            return None
+        slipped = [list(relation) for relation in random.choice(others)]
+        return replace(question, extra={**question.extra, "chain": slipped})
 
     def _question(self, split: str, index: int) -> Question:
         random = Random(derive_seed("kinfolk", VERSION, self.seed, split, index))

@@ -39,6 +39,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from itertools import combinations
 from random import Random
 from typing import ClassVar, Literal, Self
 
@@ -170,20 +171,34 @@ class Wordsums(Task):
         """
         steps = question.extra["steps"]
         _, right = _calculated(steps)
-        slips = [
-            (place, number, str(other))
-            for place, step in enumerate(steps)
-            for number in _NUMBER.findall(step["calculation"])
-            for other in range(2, 2 * int(number) + 10)
-        ]
+        slips = [(place, number, str(other)) for place, number in _numbers(steps) for other in _others(number)]
         random.shuffle(slips)
         for place, number, other in slips:
-            slipped = [dict(step) for step in steps]
-            slipped[place]["calculation"] = re.sub(rf"\b{number}\b", other, slipped[place]["calculation"])
+            slipped = _changed(steps, place, number, other)
             *_, value = values = list(_values(slipped))
             if value != right and all(isinstance(v, int) and v > 0 for v in values):
                 return self._row(question.id, question.text, slipped)
         raise ValueError(f"no number of question {question.id!r} can be changed to reach another whole value")
+
+    def lucky(self, question: Question, random: Random) -> Question | None:
+        """`question` with two numbers of its steps changed so that they lead to the same value, wrong but right by luck.
+
+        None where no two numbers can be changed so; a mere change of places, 5 * 12 for 12 * 5, is none.
+        """
+        steps = question.extra["steps"]
+        *_, right = _values(steps)
+        firsts = [(a, b, str(other)) for a, b in combinations(_numbers(steps), 2) for other in _others(a[1])]
+        random.shuffle(firsts)
+        for a, b, other in firsts:
+            once = _changed(steps, *a, other)
+            for another in map(str, _others(b[1])):
+                if {other, another} & {a[1], b[1]}:
+                    continue
+                slipped = _changed(once, *b, another)
+                *_, value = values = list(_values(slipped))
+                if value == right and all(isinstance(v, int) and v > 0 for v in values):
+                    return self._row(question.id, question.text, slipped)
+        return None
 
     def _question(self, split: str, index: int) -> Question:
         random = Random(derive_seed("wordsums", VERSION, self.seed, split, index))
@@ -243,6 +258,22 @@ def _drawn(story: Story, pool: Sequence[int], random: Random) -> list[int]:
             number = random.choice(source)
         numbers.append(number)
     return numbers
+
+
+def _numbers(steps: Sequence[Mapping[str, str]]) -> list[tuple[int, str]]:
+    """Every number of the calculations, with the place of its step."""
+    return [(place, number) for place, step in enumerate(steps) for number in _NUMBER.findall(step["calculation"])]
+
+
+def _others(number: str) -> range:
+    """What a slip may make of a number; the number itself is one of them."""
+    return range(2, 2 * int(number) + 10)
+
+
+def _changed(steps: Sequence[Mapping[str, str]], place: int, number: str, other: str) -> list[Mapping[str, str]]:
+    """The steps with `other` for `number` in the calculation of one."""
+    calculation = re.sub(rf"\b{number}\b", other, steps[place]["calculation"])
+    return [{**step, "calculation": calculation} if at == place else step for at, step in enumerate(steps)]
 
 
 def _values(steps: Sequence[Mapping[str, str]]) -> Iterator[int | Fraction]:

@@ -37,10 +37,10 @@ _PROSE = "Let us count step by step:\n\n```python\n{}\n```\n\nThis function retu
 _RUN_ON = "\n\nQ: Tom has 3 pens. Tom buys 4 more pens. How many pens does Tom have now?"
 _FAULTS = {
     "program": (
-        "syntax_error", "name_error", "wrong_operand", "endless_loop", "refusal", "prose", "run_on", "truncated",
+        "syntax_error", "name_error", "wrong_operand", "endless_loop", "refusal", "prose", "run_on", "truncated", "lucky",
     ),
-    "cot": ("wrong_operand", "refusal", "run_on", "truncated", "wrong_label"),
-    "socratic": ("wrong_operand", "refusal", "run_on", "truncated", "wrong_label"),
+    "cot": ("wrong_operand", "refusal", "run_on", "truncated", "wrong_label", "lucky"),
+    "socratic": ("wrong_operand", "refusal", "run_on", "truncated", "wrong_label", "lucky"),
     "label": ("refusal", "run_on", "wrong_label"),
 }  # fmt: skip
 
@@ -59,6 +59,10 @@ class SolvedTask(Protocol):
 
     def mistaken(self, question: Question, random: Random) -> Question:
         """The question with a slip in the numbers of its solution, so that it leads to another answer."""
+        ...
+
+    def lucky(self, question: Question, random: Random) -> Question | None:
+        """The question with slips in its solution that lead to the right answer all the same; None if there are none."""
         ...
 
 
@@ -89,6 +93,8 @@ class ScriptedTeacher(Teacher):
     """Share of programs and chains of thought that are cut in the middle."""
     wrong_label: float = Field(0.02, ge=0, le=1)
     """Share of chains of thought that state another answer than they reach, and of wrong labels."""
+    lucky: float = Field(0.0, ge=0, le=1)
+    """Share of rationales that go wrong twice and reach the right answer by luck: no filter by the answer sees them."""
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
@@ -175,7 +181,11 @@ class _Script:
     def _text(self, question: Question, format: str, fault: str, random: Random) -> tuple[str, Finish]:
         if fault == "refusal":
             return _REFUSAL, "stop"
-        mistaken = self.solved.mistaken(question, random) if fault in ("wrong_operand", "wrong_label") else question
+        mistaken = question
+        if fault in ("wrong_operand", "wrong_label"):
+            mistaken = self.solved.mistaken(question, random)
+        elif fault == "lucky":
+            mistaken = self.solved.lucky(question, random) or question
         shown = self.solved.solution(question if fault == "wrong_label" else mistaken, format)
         if format == "program":
             text = _faulty_program(shown.text, fault)
