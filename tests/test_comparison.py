@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from understudy.evidence.comparison import Difference, answered_right, compare, mcnemar
+from understudy.evidence.comparison import Difference, accuracy, answered_right, compare, mcnemar
+from understudy.evidence.metrics import wilson
 
 
 def judged(*right: int) -> dict[str, bool]:
@@ -91,6 +92,29 @@ def test_several_seeds_share_one_interval_and_show_each() -> None:
     assert tighter is not None
     assert alone is not None
     assert tighter.interval == alone.interval, "the same run twice is no more evidence than once"
+
+
+def test_the_accuracy_of_one_run_has_wilsons_interval_and_of_a_copy_no_narrower_one() -> None:
+    run = judged(*[1] * 30, *[0] * 70)
+    once, twice = accuracy([run]), accuracy([run, run])
+    assert once is not None
+    assert once == twice
+    assert once[0] == 0.3
+    assert once[1] == pytest.approx(wilson(30, 100))
+
+
+def test_runs_that_err_on_other_questions_make_the_accuracy_surer() -> None:
+    first, second = judged(*[1, 0] * 50), judged(*[0, 1, 1, 0] * 25)
+    together, alone = accuracy([first, second]), accuracy([first])
+    assert together is not None
+    assert alone is not None
+    assert together[0] == alone[0] == 0.5
+    assert together[1] == pytest.approx(wilson(100, 200))
+    assert accuracy([]) is None
+    assert accuracy([judged(1), {"other": True}]) is None
+    always = accuracy([judged(1, 1, 1)] * 3)
+    assert always is not None
+    assert always[1] == wilson(3, 3)
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (2, 1)])

@@ -5,7 +5,7 @@ that out. It grades nothing and knows no runs: it takes which questions were ans
 
     one way    [{"q1": True, "q2": False, "q3": True}]          one mapping a seed
     other      [{"q1": True, "q2": True, "q3": True}]
-    compare    Difference(n=3, value=-0.333, interval=(-0.69, 0.29), by_seed=[-0.333], first_only=0, second_only=1, p=1.0)
+    compare    Difference(n=3, value=-0.333, interval=(-0.856, 0.456), by_seed=[-0.333], first_only=0, second_only=1, p=1.0)
 
 The interval is about which questions were drawn. How much hangs on the seed of a training is another matter, which three
 seeds cannot put into an interval: `by_seed` shows it.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from understudy.evidence.metrics import CONFIDENCE, Interval
+from understudy.evidence.metrics import CONFIDENCE, Interval, wilson
 
 Right = Mapping[str, bool]
 """Which questions were answered right, by question id."""
@@ -94,6 +94,28 @@ def compare(first: Sequence[Right], second: Sequence[Right], confidence: float =
         return Difference(n, value, interval, by_seed)
     ahead, behind = differences.count(1), differences.count(-1)
     return Difference(n, value, interval, by_seed, ahead, behind, mcnemar(ahead, behind))
+
+
+def accuracy(runs: Sequence[Right], confidence: float = CONFIDENCE) -> tuple[float, Interval] | None:
+    """The mean accuracy of runs that differ in their seed, with an interval; None if no question was judged in all.
+
+    The same questions were answered every time, so three runs are less than three times the evidence of one. The interval
+    is Wilson's, for as many questions as would have so small an error with one run: the effective sample size n* =
+    p (1 - p) / (s^2 / n), s^2 the variance of the questions' shares of right answers.
+
+    Source: E. L. Korn and B. I. Graubard, Confidence Intervals for Proportions with Small Expected Number of Positive Counts
+    Estimated from Survey Data, Survey Methodology 24 (1998), 193-201, with Wilson's interval in place of theirs.
+    """
+    shared = [question for question in runs[0] if all(question in right for right in runs)] if runs else []
+    if not shared:
+        return None
+    n = len(shared)
+    shares = [sum(right[question] for right in runs) / len(runs) for question in shared]
+    mean = math.fsum(shares) / n
+    spread = math.fsum((share - mean) ** 2 for share in shares)
+    size = n * n * mean * (1 - mean) / spread if spread else n
+    interval = wilson(mean * size, size, confidence)
+    return None if interval is None else (mean, interval)
 
 
 def _adjusted_wald(differences: Sequence[float], confidence: float) -> Interval:

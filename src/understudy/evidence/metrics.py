@@ -52,11 +52,11 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
+def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> Interval | None:
     """The score interval of a share of `k` in `n`; None if `n` is 0, for an empty set has no share.
 
     Unlike the textbook interval (share plus or minus z standard errors) it stays within 0..1 and keeps a width at 0
-    and `n`.
+    and `n`. Both may be fractions where they stand for an effective number of trials.
 
     Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927), 209-212;
     advised for small n by Brown, Cai and DasGupta, Interval Estimation for a Binomial Proportion, Statist. Sci. 16
