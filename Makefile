@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 RAY := build/ray/.set-up
 
-.PHONY: demo test quick check bench fuzz thorough long docs picture format lock clean
+.PHONY: demo test quick check bench fuzz results thorough long docs picture format lock clean
 
 demo: $(SETUP)  ## set up, then distil the bundled task four ways and open the comparison
 	$(BIN)/understudy demo
@@ -27,6 +27,9 @@ docs: $(SETUP)  ## write the pages that are made from the code
 
 bench: $(SETUP)  ## every benchmark, each in under a minute
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
+
+results: $(SETUP)  ## every method on one task with three seeds, into docs/results.md: about an hour; it goes on where it was left
+	$(BIN)/python benchmarks/methods.py --write docs/results.md
 
 thorough: $(SETUP)  ## the tests with thousands of requests or programs, and kills in every stage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m thorough
