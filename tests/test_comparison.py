@@ -23,13 +23,20 @@ def cells(both: int, first_only: int, second_only: int, neither: int) -> tuple[d
 
 def test_only_what_was_judged_counts() -> None:
     rows = [
-        {"split": "test", "question": "a", "result": "correct"},
+        {"split": "test", "question": "a", "result": "correct", "question_text": "How many?"},
+        {"split": "test", "question": "a", "result": "wrong", "question_text": "Another with the same id"},
         {"split": "test", "question": "b", "result": "wrong"},
         {"split": "test", "question": "c", "result": "no_answer"},
         {"split": "test", "question": "d", "result": "error"},
         {"split": "other", "question": "e", "result": "correct"},
     ]
-    assert answered_right(rows, "test") == {"a": True, "b": False, "c": False}
+    found = answered_right(rows, "test")
+    assert [(name.split()[0], right) for name, right in found.items()] == [
+        ("a", True),
+        ("a", False),
+        ("b", False),
+        ("c", False),
+    ]
 
 
 def test_the_interval_is_the_adjusted_wald_interval() -> None:

@@ -210,3 +210,22 @@ def test_toml_reads_back_as_what_was_written(table: dict[str, object]) -> None:
 
 def test_a_program_is_shown_with_its_indentation(tmp_path: Path) -> None:
     assert PROGRAM in Seen(page(tmp_path, make_run(tmp_path / "pad"))).text
+
+
+def test_several_runs_are_paired_question_by_question(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "pad", right=36), make_run(tmp_path / "finetune", method="finetune", right=30)]
+    shown = words(page(tmp_path, *runs))
+    assert "pad against finetune test 15.0 (1.8 to 26.8) 6 0 40 0.031" in shown
+    assert "ahead of finetune with 75.0 % by 15.0 (1.8 to 26.8) points on the same questions" in shown
+
+
+def test_runs_on_other_questions_are_not_paired(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "pad"), make_run(tmp_path / "other", split="dev")]
+    assert "Paired differences" not in page(tmp_path, *runs)
+    assert "Paired differences" not in page(tmp_path, runs[0])
+
+
+def test_the_names_of_paired_runs_are_text(tmp_path: Path) -> None:
+    html = page(tmp_path, make_run(tmp_path / "<b>bold", right=36), make_run(tmp_path / "pad"))
+    assert "<b>bold" not in html
+    assert "&lt;b&gt;bold" in html

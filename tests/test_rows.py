@@ -105,6 +105,22 @@ def test_the_verdict_claims_a_lead_only_where_the_intervals_are_apart() -> None:
     assert "clearly" not in verdict([CLOSE, BASE])
 
 
+def test_the_verdict_claims_a_lead_where_the_same_questions_show_one() -> None:
+    paired = {
+        "split": "test",
+        "best": BASE["run"],
+        "other": CLOSE["run"],
+        "difference": 0.05,
+        "low": 0.01,
+        "high": 0.09,
+    }
+    assert verdict([CLOSE, BASE], [paired]).endswith("by 5.0 (1.0 to 9.0) points on the same questions")
+    assert "ahead of" in verdict([CLOSE, BASE], [paired])
+    unsure = {**paired, "low": -0.01, "high": 0.11}
+    assert "not told apart from" in verdict([CLOSE, BASE], [unsure])
+    assert verdict([CLOSE, BASE], [{**unsure, "split": "hard"}]) == verdict([CLOSE, BASE])
+
+
 def test_the_verdict_calls_equal_accuracies_level() -> None:
     assert "level with finetune" in verdict([BASE, {**BASE, "run": "s", "method": "finetune"}])
 

@@ -13,6 +13,7 @@ seeds cannot put into an interval: `by_seed` shows it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from typing import Any
 from understudy.evidence.metrics import CONFIDENCE, Interval, wilson
 
 Right = Mapping[str, bool]
-"""Which questions were answered right, by question id."""
+"""Which questions were answered right, by their `key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,18 @@ class Difference:
 
 def answered_right(rows: Iterable[Mapping[str, Any]], split: str) -> dict[str, bool]:
     """Which questions of a split were answered right, from rows of `predictions.jsonl`; those not judged are left out."""
-    return {
-        str(row["question"]): row["result"] == "correct"
-        for row in rows
-        if row.get("split") == split and row.get("result") != "error"
-    }
+    return {key(row): row["result"] == "correct" for row in rows if row.get("split") == split and is_judged(row)}
+
+
+def is_judged(row: Mapping[str, Any]) -> bool:
+    """Whether a row counts; an error of the machinery is nobody's wrong answer."""
+    return row.get("result") != "error"
+
+
+def key(row: Mapping[str, Any]) -> str:
+    """What a question is known by: its id and its text, for another data set may have the same ids."""
+    text = str(row.get("question_text", ""))
+    return f"{row['question']} {hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 def compare(first: Sequence[Right], second: Sequence[Right], confidence: float = CONFIDENCE) -> Difference | None:

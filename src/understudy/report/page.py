@@ -18,6 +18,7 @@ from typing import Any
 
 from understudy import jsonl
 from understudy.report import plots, rows
+from understudy.report.differences import differences
 from understudy.report.rows import NOTHING, columns_for, rows_of, table, text_table, verdict
 from understudy.report.view import CLIP, RoleView, RunView, SourceView, read_run, read_runs
 
@@ -53,15 +54,23 @@ def render(runs: Sequence[RunView]) -> str:
     )
     environment.filters.update(percent=rows.percent, amount=rows.amount, duration=rows.duration)
     environment.globals.update(
-        funnel=_funnel, ledger=_ledger, facts=_facts, loss=lambda *args: Markup(_loss(*args)), toml=to_toml, cut=_cut
+        funnel=_funnel,
+        points=rows.points_between,
+        chance=_chance,
+        ledger=_ledger,
+        facts=_facts,
+        loss=lambda *args: Markup(_loss(*args)),
+        toml=to_toml,
+        cut=_cut,
     )
-    found = rows_of(runs)
+    found, apart = rows_of(runs), differences(runs)
     measured = [row for row in found if row["accuracy"] is not None]
     page = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
         runs=runs,
         rows=found,
         columns=columns_for(found),
-        verdict=verdict(found),
+        verdict=verdict(found, apart),
+        differences=apart,
         notes=_notes(runs),
         accuracy=Markup(plots.accuracy_svg(measured, width=None)) if measured else "",
         css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
@@ -79,6 +88,11 @@ def _notes(runs: Sequence[RunView]) -> list[tuple[str, str]]:
         for note in run.notes:
             notes.setdefault(note, []).append(run.label)
     return [(note, "" if len(labels) == len(runs) else ", ".join(labels)) for note, labels in notes.items()]
+
+
+def _chance(p: float) -> str:
+    """0.0421 -> `0.042`; the very small ones only as that."""
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def _funnel(source: SourceView, roles: Sequence[RoleView] = ()) -> list[tuple[str, int, str]]:

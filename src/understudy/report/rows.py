@@ -81,6 +81,11 @@ def between(row: Mapping[str, Any]) -> str:
     return NOTHING if row["low"] is None else f"{100 * row['low']:.1f}–{100 * row['high']:.1f}"
 
 
+def points_between(row: Mapping[str, Any]) -> str:
+    """A paired difference with its interval, in points: `65.5 (60.0 to 70.3)`."""
+    return f"{100 * row['difference']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+
+
 def amount(number: float | None) -> str:
     """1234567 -> `1.23 M`."""
     if number is None:
@@ -196,8 +201,13 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(aligned)
 
 
-def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence: which method, how good, how sure. Only rows of the same split of one task are compared."""
+def verdict(rows: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]] = ()) -> str:
+    """One sentence: which method, how good, how sure. Only rows of the same split of one task are compared.
+
+    Args:
+        rows: as `table` gives them.
+        differences: the paired differences of the same runs (`report/differences.py`), where they are known.
+    """
     measured = [row for row in rows if row["accuracy"] is not None]
     if not measured:
         names = ", ".join(dict.fromkeys(str(row["run"]) for row in rows))
@@ -213,12 +223,21 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
         filter(None, (str(best["n"] - (best["error"] or 0)), best["task"], best["split"], "questions"))
     )
     score = f"{percent(best['accuracy'])} of {questions} right (95 % interval {between(best)} %)"
-    return f"{_who(best, measured)} answers {score}" + (_lead(best, others[0], measured) if others else "")
+    return f"{_who(best, measured)} answers {score}" + (_lead(best, others[0], measured, differences) if others else "")
 
 
-def _lead(best: Mapping[str, Any], second: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """How the best stands to the second best, without claiming a difference that the intervals do not show."""
+def _lead(
+    best: Mapping[str, Any],
+    second: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    differences: Sequence[Mapping[str, Any]],
+) -> str:
+    """How the best stands to the second best, without claiming a difference that the questions do not show."""
     other = f"{_who(second, rows)} with {percent(second['accuracy'])}"
+    for row in differences:
+        if (row["split"], row["best"], row["other"]) == (best["split"], best["run"], second["run"]):
+            points = f"{points_between(row)} points on the same questions"
+            return f", ahead of {other} by {points}" if row["low"] > 0 else f", not told apart from {other}: {points}"
     if second["high"] < best["low"]:
         return f", clearly ahead of {other}"
     ahead = "ahead of" if second["accuracy"] < best["accuracy"] else "level with"

@@ -20,6 +20,7 @@ from typing import Any
 
 from understudy import jsonl
 from understudy.errors import DataError, RunError
+from understudy.evidence.comparison import Right, is_judged, key
 from understudy.evidence.metrics import Tally
 from understudy.records import Json
 from understudy.rundir import RunDir, read_json
@@ -95,6 +96,7 @@ class RunView:
         label: the directory's name, made longer where another run has the same.
         splits: split -> metrics; {} before evaluation.
         samples: split -> result -> a few verdicts.
+        right: split -> which questions were answered right; {} unless several runs are read together.
     """
 
     label: str
@@ -105,6 +107,7 @@ class RunView:
     splits: Mapping[str, Json]
     samples: Mapping[str, Mapping[str, Sequence[Sample]]]
     config: Mapping[str, Any] = field(default_factory=dict)
+    right: Mapping[str, Right] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
@@ -135,7 +138,7 @@ def read_runs(paths: Sequence[Path]) -> list[RunView]:
         DataError: a row of a file is broken; says file:line.
     """
     names = Counter(path.resolve().name for path in paths)
-    return [read_run(path, _label(path, names)) for path in paths]
+    return [read_run(path, _label(path, names), to_compare=len(paths) > 1) for path in paths]
 
 
 def _label(path: Path, names: Mapping[str, int]) -> str:
@@ -143,8 +146,8 @@ def _label(path: Path, names: Mapping[str, int]) -> str:
     return path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}"
 
 
-def read_run(path: Path, label: str = "") -> RunView:
-    """The view of one run directory.
+def read_run(path: Path, label: str = "", to_compare: bool = False) -> RunView:
+    """The view of one run directory; `to_compare` with others, it knows of every question whether it was answered right.
 
     Raises:
         RunError: it is not a run directory, or a file in it is broken.
@@ -156,7 +159,7 @@ def read_run(path: Path, label: str = "") -> RunView:
         raise RunError(f"{path}: not a run's directory (no manifest.json in it). Give one that `understudy run` made")
     manifest = read_json(files.manifest) or {}
     metrics = read_json(files.metrics)
-    predicted, samples = _predictions(files.predictions)
+    predicted, samples, right = _predictions(files.predictions, to_compare)
     return RunView(
         label=label or path.resolve().name,
         path=path,
@@ -166,6 +169,7 @@ def read_run(path: Path, label: str = "") -> RunView:
         splits=metrics["splits"] if metrics else predicted,
         samples=samples,
         config=manifest.get("config", {}),
+        right=right,
     )
 
 
@@ -242,17 +246,22 @@ def _curve(path: Path) -> list[Json]:
     return list({row.get("step", 0): row for row in sorted(rows, key=lambda row: row.get("step", 0))}.values())
 
 
-def _predictions(path: Path) -> tuple[dict[str, Json], dict[str, dict[str, list[Sample]]]]:
-    """The metrics and a few verdicts of each result, split by split."""
+def _predictions(
+    path: Path, to_compare: bool
+) -> tuple[dict[str, Json], dict[str, dict[str, list[Sample]]], dict[str, dict[str, bool]]]:
+    """The metrics, a few verdicts of each result and, `to_compare`, which questions were answered right, split by split."""
     tallies: dict[str, Tally] = {}
     samples: dict[str, dict[str, list[Sample]]] = {}
+    right: dict[str, dict[str, bool]] = {}
     for row in _rows(path):
         split = str(row.get("split", ""))
         tallies.setdefault(split, Tally()).add(row)
+        if to_compare and is_judged(row):
+            right.setdefault(split, {})[key(row)] = row["result"] == "correct"
         found = samples.setdefault(split, {result: [] for result in RESULTS})[row["result"]]
         if len(found) < SAMPLES:
             found.append(_verdict(row))
-    return {split: tally.to_json() for split, tally in tallies.items()}, samples
+    return {split: tally.to_json() for split, tally in tallies.items()}, samples, right
 
 
 def _verdict(row: Mapping[str, Any]) -> Sample:
