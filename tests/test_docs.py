@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -103,7 +104,6 @@ FLOORS = [
 
 
 def test_each_floor_of_the_house_rests_on_those_below() -> None:
-    import ast
 
     height = {name: floor for floor, names in enumerate(FLOORS) for name in names}
     for path in (ROOT / "src" / "understudy").rglob("*.py"):
@@ -115,3 +115,48 @@ def test_each_floor_of_the_house_rests_on_those_below() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("understudy."):
                 below = (node.module or "").split(".")[1]
                 assert height[below] <= height[room], f"{path.name} ({room}) imports {below}"
+
+
+MACHINERY = sorted([*(ROOT / "src/understudy/stages").glob("*.py"), *(ROOT / "src/understudy").glob("pipeline.py")])
+
+
+def known_methods(source: str) -> list[str]:
+    """What of a single method a source speaks of: an import of its module, its class or its name in the code."""
+
+    from understudy.methods import METHODS
+
+    names = set(METHODS.names) | {METHODS.find(name).__name__ for name in METHODS.names}
+    modules = {METHODS.find(name).__module__ for name in METHODS.names}
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found += [node.module or ""] * (node.module in modules)
+            found += [name.name for name in node.names if f"{node.module}.{name.name}" in modules or name.name in names]
+        elif isinstance(node, ast.Import):
+            found += [name.name for name in node.names if name.name in modules]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found += [node.value] * (node.value in names)
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            found += [name] * (name in names)
+    return found
+
+
+@pytest.mark.parametrize("path", MACHINERY, ids=lambda path: path.name)
+def test_no_stage_and_not_the_pipeline_knows_a_method(path: Path) -> None:
+    assert known_methods(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from understudy.methods.pad import Pad",
+        "from understudy.methods import socratic",
+        "import understudy.methods.pad",
+        'if run.method.name == "step-by-step": pass',
+        "isinstance(run.method, methods.Pad)",
+        "case = Finetune()",
+    ],
+)
+def test_a_stage_that_knew_a_method_would_be_found(source: str) -> None:
+    assert known_methods(source)
