@@ -85,6 +85,7 @@ class Way:
         student: whose name it is.
         lucky: share of the teacher's rationales that are right by luck.
         train: how many training questions there are.
+        steps: every role is trained for.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Way:
     student: str = SHAPE
     lucky: float = 0.0
     train: int = TRAIN
+    steps: int = STEPS
 
 
 EXPRESSIONS = ', answer = "expression"'
@@ -116,6 +118,7 @@ WAYS = (
     Way("single-task, 10 votes", '"single-task"', evaluate=VOTES, trained="single-task"),
     Way("step-by-step", '"step-by-step"', max_tokens=8),
     Way("step-by-step, expressions", '"step-by-step"', EXPRESSIONS, max_tokens=40),
+    Way("step-by-step, expressions, twice the steps", '"step-by-step"', EXPRESSIONS, max_tokens=40, steps=2 * STEPS),
     Way("rationale-as-input", '"rationale-as-input"'),
     Way("rationale-pipeline", '"rationale-pipeline"'),
     Way("socratic", '"socratic"'),
@@ -131,9 +134,7 @@ LUCK = tuple(
     replace(way, name=f"{way.name}, lucky", trained=way.trained and f"{way.trained}, lucky", lucky=LUCKY)
     for way in PROGRAMS
 )
-FEWER = tuple(
-    replace(way, name=f"{way.name}, {train} questions", train=train) for way in (PAD, SINGLE_TASK) for train in SIZES
-)
+FEWER = tuple(replace(PAD, name=f"{PAD.name}, {train} questions", train=train) for train in SIZES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Scale:
             student=way.student,
             seed=seed,
             lucky=way.lucky,
-            steps=self.steps,
+            steps=math.ceil(way.steps * self.steps / STEPS),
             max_tokens=way.max_tokens,
             evaluate=way.evaluate,
         )
@@ -308,7 +309,7 @@ def page(found: dict[str, Any], scale: Scale) -> str:
     """All tables, with the settings."""
     main_heads = [head.format(REFERENCE) for head in HEADS]
     luck_heads = [*(head.format(LUCK[0].name) for head in HEADS), "less the same without"]
-    sizes = sorted(found["sizes"], key=lambda row: (row["method"].split(",")[0], row["teacher_tokens"] or 0))
+    sizes = sorted(found["sizes"], key=lambda row: float(row["teacher_tokens"]))
     learning = (
         (row["method"], row["target_tokens"], row["loss_per_token"], row["target_tokens"] * row["loss_per_token"])
         for row in found["learning"]
@@ -353,7 +354,7 @@ def main() -> None:
     found: dict[str, Any] = {
         "methods": [measure(way, None if way == reference else reference, scale, out) for way in WAYS],
         "lucky": [],
-        "sizes": [measure(way, None, scale, out) for way in (PAD, SINGLE_TASK, *FEWER)],
+        "sizes": [measure(way, None, scale, out) for way in (PAD, *FEWER)],
         "learning": [learning(way, scale, out) for way in (PAD, SINGLE_TASK)],
     }
     found["methods"].sort(key=lambda row: -row["accuracy"])
