@@ -218,6 +218,8 @@ def test_an_empty_train_split(config: Path) -> None:
     Path("train.jsonl").write_text("")
     Path("test.jsonl").write_text('{"id": 1, "question": "a", "answer": "2"}\n')
     task = 'task={train="train.jsonl",test="test.jsonl",answer="number"}'
+    assert "train.jsonl: holds nothing, expected at least one row" in fails(1, "run", config, task, "method=finetune")
+    task = 'task={path="test.jsonl",test_share=0.9999}'
     assert "training split of task 'local' is empty" in fails(1, "run", config, task, "method=finetune")
 
 

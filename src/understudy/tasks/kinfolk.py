@@ -38,8 +38,8 @@ from understudy.errors import DataError
 from understudy.procedures import derive_seed
 from understudy.records import Question, Rationale
 from understudy.rundir import digest
+from understudy.tasks.choices import with_choices
 from understudy.tasks.kinship import WORDS, Relation, compose
-from understudy.tasks.published import with_choices
 from understudy.tasks.task import Task
 
 VERSION = 1
