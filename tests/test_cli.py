@@ -64,7 +64,11 @@ def test_a_configuration_may_say_where_a_run_ends(config: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "program: 40 asked -> " in result.stdout
     assert 'The configuration ends here: until = "filter". To go on:  until=report' in result.stdout
-    assert "Why completions were rejected" in Path("runs/small/report.html").read_text()
+    page = Path("runs/small/report.html").read_text()
+    assert "Why completions were rejected" in page
+    assert re.search(
+        r"<h1>small keeps \d\d of 40 completions \(\d\d\.\d\xa0%\); no student is evaluated yet\.</h1>", page
+    )
     assert not Path("runs/small/examples").exists()
     assert understudy("build", config).exit_code == 0, "a command is stronger than the configuration"
     assert Path("runs/small/examples/student.jsonl").exists()
@@ -136,6 +140,13 @@ def test_the_data_folder_starts_where_the_user_is(config: Path) -> None:
     assert understudy("plan", "configs/my.toml", "--data", "there").exit_code == 0
     assert "no such file" in fails(2, "plan", "configs/my.toml")
     assert "'nowhere' does not exist" in fails(2, "plan", "configs/my.toml", "--data", "nowhere")
+
+
+def test_a_data_folder_that_is_not_there_is_told_before_anything_is_asked(config: Path) -> None:
+    said = fails(2, "run", config, "data=nowhere")
+    assert f"data = 'nowhere': there is no folder {config.resolve().parent / 'nowhere'}. Give one" in said
+    assert not Path("runs").exists()
+    assert understudy("plan", config, "data=").exit_code == 0
 
 
 def test_a_plan_says_what_is_done(config: Path) -> None:
