@@ -128,6 +128,12 @@ class Task(Settings, ABC):
         """The worked examples that come with the task, none of them from a test split."""
         return ()
 
+    def as_published(self, text: str) -> tuple[str, str] | None:
+        """Rationale and label as the published code reads a completion, letter by letter, "" for a label that it does not
+        find; None where no such code is known that differs from what the format does for this kind of answer.
+        """
+        return None
+
     def human(self, question: Question, format: str) -> Rationale | None:
         """The rationale that a human wrote for `question`, in a format; None if there is none."""
         return None
