@@ -4,7 +4,8 @@
      "split": "test", "n": 400, "error": 0, "accuracy": 0.93, "low": 0.9, "high": 0.95, "lenient_accuracy": 0.93,
      "parsable": 0.99,
      "executable": 0.99, "truncated": 0.0, "repeated": 0.0, "parameters": 1200000, "completion_tokens": 41.3,
-     "train_seconds": 130.0, "asked": 4000, "kept": 3712, "teacher_tokens": 812345, "teacher_usd": "0.41"}
+     "train_seconds": 130.0, "asked": 4000, "kept": 3712, "teacher_tokens": 812345, "teacher_usd": "0.41",
+     "teacher_unpriced": None}
 
 A run that is not evaluated has one row with `split` None. What is not known is None.
 """
@@ -58,6 +59,7 @@ def _row(run: RunView, split: str | None) -> Json:
         **{key: _total(run, key) for key in ("asked", "kept")},
         "teacher_tokens": tokens or None,
         "teacher_usd": run.ledger.get("usd"),
+        "teacher_unpriced": run.ledger.get("unpriced_tokens") or None,
     }
 
 
@@ -120,7 +122,9 @@ def duration(seconds: float | None) -> str:
 
 
 def _price(row: Mapping[str, Any]) -> str:
-    return NOTHING if row["teacher_usd"] is None else money(row["teacher_usd"])
+    if row["teacher_usd"] is None:
+        return NOTHING
+    return ("≥ " if row.get("teacher_unpriced") else "") + money(row["teacher_usd"])
 
 
 def _kept(row: Mapping[str, Any]) -> str:
@@ -181,7 +185,8 @@ COLUMNS = (
     Column(
         "teacher cost",
         _price,
-        "what this run paid its teacher, where the price is known; an answer from the store is not paid again",
+        "what this run paid its teacher, where the price is known; an answer from the store is not paid again; "
+        "≥ where one of several teachers has no known price",
         brief="cost",
     ),
 )
