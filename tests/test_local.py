@@ -628,3 +628,50 @@ class Curious(LabelDistillation):
     def examples(self, task: Any, role: Any, question: Question, found: Any) -> Iterator[Example]:
         for rationale in found["rationale"]:
             yield Example(question.id, f"{question.text} about {question.extra['topic']}", rationale.answer, "label")
+
+
+# Hostile files
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("my.jsonl", '{"question": "a", "answer": ' + "9" * 5000 + "}\n"),
+        ("my.json", '[{"question": "a", "answer": ' + "9" * 5000 + "}]"),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_told(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    said = refused(Local(train=tmp_path / name))
+    assert f"{name}:1: " in said
+    assert "a number of thousands of digits" in said
+
+
+def test_choices_of_thousands_of_digits_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f'question,answer,choices\nq,A,"[1, {"9" * 5000}]"\n')
+    assert "is no JSON list (a number of thousands of digits)" in refused(Local(train=tmp_path / "a.csv"))
+
+
+def test_half_a_surrogate_pair_stays_in_its_split(tmp_path: Path) -> None:
+    task = Local(path=write(tmp_path / "my.jsonl", [{"question": "\ud800", "answer": "1"}]))
+    assert len(ids(task, "train") + ids(task, "test")) == 1
+
+
+@pytest.mark.parametrize("role", ["answer", "choices", "id", "question"])
+def test_a_declared_column_that_is_not_there_is_told(tmp_path: Path, role: Any) -> None:
+    said = refused(guessed(tmp_path, ROWS[:3], columns={role: "nope"}))
+    assert f"no 'nope' in the first rows, as task.columns.{role} says; the columns are 'id', 'question'" in said
+
+
+def test_a_declared_column_may_be_in_one_file_only(tmp_path: Path) -> None:
+    test = write(tmp_path / "test.jsonl", [{"question": "1?", "gold": 1}])
+    task = guessed(tmp_path, [{"question": "2?"}], test=test, columns={"answer": "gold"})
+    assert [question.answer for question in task.questions("test")] == ["1"]
+
+
+def test_a_column_without_a_name_is_neither_choices_nor_answers(tmp_path: Path) -> None:
+    """As pandas writes its index."""
+    (tmp_path / "my.csv").write_text(",question,answer\n0,a?,7\n1,b?,8\n")
+    assert Local(train=tmp_path / "my.csv").answer_kind.name == "number"
+    (tmp_path / "my.csv").write_text(",question\n0,a?\n1,b?\n")
+    assert [question.answer for question in Local(train=tmp_path / "my.csv").questions("train")] == [None, None]

@@ -121,13 +121,20 @@ def _undecodable(path: Path, error: UnicodeDecodeError) -> DataError:
 def _parse(line: str, path: Path, number: int) -> Row:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
+    except (ValueError, RecursionError) as error:
+        reason, _ = fault(error)
         shown = line.strip()[:60]
         raise DataError(f"not valid JSON ({reason}): {shown!r}. Mend or delete the line", path, number) from None
     if not isinstance(row, dict):
         raise DataError(f"expected an object like {{...}}, found {type(row).__name__}", path, number)
     return row
+
+
+def fault(error: ValueError | RecursionError) -> tuple[str, int]:
+    """What is wrong with a JSON text that cannot be read, in a few words, and in which of its lines, from 1."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg, error.lineno
+    return ("nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"), 1
 
 
 def dumps(row: Mapping[str, Any]) -> str:

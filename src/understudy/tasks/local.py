@@ -95,6 +95,7 @@ class Local(Task):
             DataError: a file cannot be read, or its columns may be meant in several ways.
         """
         columns = {str(role): column for role, column in self.columns.items()}
+        self._check_declared(columns)
         answer: str | None = self.answer or ("label" if self.labels else None)
         labels = self.labels
         for file in self._files:
@@ -105,9 +106,9 @@ class Local(Task):
                 there = [name for name in dict.fromkeys(n for row in head for n in row) if name not in columns.values()]
                 if found := guessing.guess_column(role, there, file):
                     columns[role] = found
-            answers = [gold for row in head if not is_empty(gold := row.get(columns.get("answer", "")))]
+            answers = [gold for row in head if "answer" in columns and not is_empty(gold := row.get(columns["answer"]))]
             if answers and not answer:
-                with_choices = any(not is_empty(row.get(columns.get("choices", ""))) for row in head)
+                with_choices = "choices" in columns and any(not is_empty(row.get(columns["choices"])) for row in head)
                 answer, labels = guessing.guess_kind(answers, with_choices)
             if answer and "question" in columns and "answer" in columns:
                 break
@@ -122,6 +123,18 @@ class Local(Task):
         read = {"answer": answer, "labels": labels or None, "first_choice": first, "show_choices": show}
         kinds = [key for key, value in read.items() if value is not None and getattr(self, key) in (None, ())]
         return Reading(columns, answer or "text", labels, first, bool(show), self.guessed or (*named, *kinds))
+
+    def _check_declared(self, columns: Mapping[str, str]) -> None:
+        """A declared column that no row has would make every answer, choice or id empty without a word."""
+        heads = (islice(filled(file), guessing.ROWS) for file in self._files) if columns else ()
+        there = list(dict.fromkeys(name for head in heads for _, row in head for name in row))
+        for role, name in columns.items():
+            if name not in there:
+                found = ", ".join(map(repr, there))
+                raise DataError(
+                    f"no {name!r} in the first rows, as task.columns.{role} says; the columns are {found}",
+                    self._files[0],
+                )
 
     @property
     def _files(self) -> Sequence[Path]:

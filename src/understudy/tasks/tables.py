@@ -165,8 +165,8 @@ def _array(path: Path) -> Iterator[tuple[int, jsonl.Row]]:
         )
     try:
         found = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason, line = (error.msg, error.lineno) if isinstance(error, json.JSONDecodeError) else ("nested too deep", 1)
+    except (ValueError, RecursionError) as error:
+        reason, line = jsonl.fault(error)
         raise DataError(f"begins as a JSON array and is none ({reason}). Mend it", path, line) from None
     for number, row in enumerate(found, 1):
         if not isinstance(row, dict):
@@ -199,7 +199,7 @@ def _lists(path: Path) -> list[str] | None:
     """The keys with a list, if the whole file is one JSON object; else None."""
     try:
         found = json.loads(_short(path) or "")
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return [key for key, value in found.items() if isinstance(value, list)] if isinstance(found, dict) else None
 
@@ -244,8 +244,8 @@ def read_choices(value: object) -> tuple[str, ...]:
         text = value.strip()
         try:
             value = json.loads(text) if text.startswith("[") else text.split("|")
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{value!r:.80} is no JSON list ({error.msg})") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{value!r:.80} is no JSON list ({jsonl.fault(error)[0]})") from None
         if isinstance(value, list) and len(value) < 2:
             raise ValueError(f'{text!r:.80} is one choice; expected a JSON list or "first|second|third"')
     if is_empty(value) or value == []:
