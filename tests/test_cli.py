@@ -117,7 +117,7 @@ def test_what_is_guessed_is_shown_and_pinned(config: Path) -> None:
     assert GUESSED in plan
     assert "to do" not in plan
     Path("my.csv").write_text("text,answer\nblue?,blue\n")
-    assert "no 'prompt': expected text" in fails(1, "run", "runs/my")
+    assert "no 'prompt' in the first rows, as task.columns.question says" in fails(1, "run", "runs/my")
 
 
 def test_a_file_that_cannot_be_guessed_is_told_with_all_other_mistakes(config: Path) -> None:
