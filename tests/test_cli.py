@@ -10,17 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from understudy.cli import cli
-
-SMALL = """
-task = { name = "wordsums", train = 40, test = 10 }
-method = "pad"
-teacher = "scripted"
-student = "nearest"
-sandbox = { timeout_s = 0.5 }
-"""
+from commands import SMALL, fails, understudy
 
 
 @pytest.fixture
@@ -28,17 +19,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.toml").write_text(SMALL)
     return Path("small.toml")
-
-
-def understudy(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
-def fails(code: int, *words: object) -> str:
-    result = understudy(*words)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 def test_run_goes_from_a_file_to_a_table_and_a_page(config: Path) -> None:
