@@ -49,6 +49,23 @@ def test_the_self_test_names_the_engine_and_its_layers() -> None:
     assert any(line.startswith("engine ") for line in lines)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the layers are those of the jail, on Linux")
+def test_every_layer_of_the_safety_page_is_named_and_the_limits_are_tried() -> None:
+    named = {line[:15].strip(): line[15:].strip() for line in self_test()[0]}
+    layers = ["process", "system calls", "files", "namespaces", "user", "limits", "shared worker"]
+    assert set(layers) <= set(named)
+    assert named["limits"] == "held, each tried: timeout, memory, output"
+    assert named["user"].endswith("without capabilities")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limits are those of the jail, on Linux")
+def test_a_limit_that_does_not_hold_is_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BEYOND", {"memory": "ans = 1"})
+    lines, safe = self_test()
+    assert not safe
+    assert any("memory (WRONG: ok)" in line for line in lines)
+
+
 def test_the_self_test_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "why_no_jail", lambda: "the jail needs Linux, this is Plan 9")
     lines, safe = self_test()

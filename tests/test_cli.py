@@ -10,17 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from understudy.cli import cli
-
-SMALL = """
-task = { name = "wordsums", train = 40, test = 10 }
-method = "pad"
-teacher = "scripted"
-student = "nearest"
-sandbox = { timeout_s = 0.5 }
-"""
+from commands import SMALL, fails, understudy
 
 
 @pytest.fixture
@@ -28,17 +19,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.toml").write_text(SMALL)
     return Path("small.toml")
-
-
-def understudy(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
-def fails(code: int, *words: object) -> str:
-    result = understudy(*words)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.stderr
 
 
 def test_run_goes_from_a_file_to_a_table_and_a_page(config: Path) -> None:
@@ -64,7 +44,11 @@ def test_a_configuration_may_say_where_a_run_ends(config: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "program: 40 asked -> " in result.stdout
     assert 'The configuration ends here: until = "filter". To go on:  until=report' in result.stdout
-    assert "Why completions were rejected" in Path("runs/small/report.html").read_text()
+    page = Path("runs/small/report.html").read_text()
+    assert "Why completions were rejected" in page
+    assert re.search(
+        r"<h1>small keeps \d\d of 40 completions \(\d\d\.\d\xa0%\); no student is evaluated yet\.</h1>", page
+    )
     assert not Path("runs/small/examples").exists()
     assert understudy("build", config).exit_code == 0, "a command is stronger than the configuration"
     assert Path("runs/small/examples/student.jsonl").exists()
@@ -113,7 +97,7 @@ def test_what_is_guessed_is_shown_and_pinned(config: Path) -> None:
     assert GUESSED in plan
     assert "to do" not in plan
     Path("my.csv").write_text("text,answer\nblue?,blue\n")
-    assert "no 'prompt': expected text" in fails(1, "run", "runs/my")
+    assert "no 'prompt' in the first rows, as task.columns.question says" in fails(1, "run", "runs/my")
 
 
 def test_a_file_that_cannot_be_guessed_is_told_with_all_other_mistakes(config: Path) -> None:
@@ -136,6 +120,13 @@ def test_the_data_folder_starts_where_the_user_is(config: Path) -> None:
     assert understudy("plan", "configs/my.toml", "--data", "there").exit_code == 0
     assert "no such file" in fails(2, "plan", "configs/my.toml")
     assert "'nowhere' does not exist" in fails(2, "plan", "configs/my.toml", "--data", "nowhere")
+
+
+def test_a_data_folder_that_is_not_there_is_told_before_anything_is_asked(config: Path) -> None:
+    said = fails(2, "run", config, "data=nowhere")
+    assert f"data = 'nowhere': there is no folder {config.resolve().parent / 'nowhere'}. Give one" in said
+    assert not Path("runs").exists()
+    assert understudy("plan", config, "data=").exit_code == 0
 
 
 def test_a_plan_says_what_is_done(config: Path) -> None:
@@ -218,6 +209,8 @@ def test_an_empty_train_split(config: Path) -> None:
     Path("train.jsonl").write_text("")
     Path("test.jsonl").write_text('{"id": 1, "question": "a", "answer": "2"}\n')
     task = 'task={train="train.jsonl",test="test.jsonl",answer="number"}'
+    assert "train.jsonl: holds nothing, expected at least one row" in fails(1, "run", config, task, "method=finetune")
+    task = 'task={path="test.jsonl",test_share=0.9999}'
     assert "training split of task 'local' is empty" in fails(1, "run", config, task, "method=finetune")
 
 

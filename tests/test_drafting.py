@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
+from commands import SMALL, understudy
 from doubles import Asks, Sums, Told, right, run_of
 from understudy import jsonl
-from understudy.cli import cli
 from understudy.errors import ConfigError, DataError, RunError
 from understudy.formats import FORMATS
 from understudy.methods import METHODS
@@ -17,13 +16,6 @@ from understudy.procedures import Ask
 from understudy.stages.drafting import draft
 from understudy.tasks.wordsums import Wordsums
 
-SMALL = """
-task = { name = "wordsums", train = 40, test = 10 }
-method = "pad"
-teacher = "scripted"
-student = "nearest"
-sandbox = { timeout_s = 0.5 }
-"""
 COT = METHODS.find("single-task")()
 
 
@@ -104,10 +96,6 @@ def test_a_method_without_reasoning_needs_a_format(tmp_path: Path) -> None:
 def test_an_empty_training_split_has_nothing_to_draft(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is nothing to draft"):
         draft(run_of(tmp_path / "run", COT, Told.by(reply), Sums(train=0)), tmp_path / "d.jsonl")
-
-
-def understudy(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words])
 
 
 def test_the_command_drafts_what_the_next_run_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

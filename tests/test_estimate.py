@@ -224,6 +224,7 @@ def test_the_ledger_of_a_run_is_on_its_page_and_counts_on(tmp_path: Path) -> Non
         "unknown": 0,
         "tokens": 12 * 30,
         "usd": "0.00252",
+        "unpriced_tokens": 0,
         "replayed": 3,
         "budget_usd": "5",
         "budget_tokens": None,

@@ -11,7 +11,11 @@ from understudy.formats.socratic import steps
 from understudy.procedures import Driver
 from understudy.records import Completion, Fault, Question, Rationale
 from understudy.sandbox import Sandbox
+from understudy.tasks import Task
+from understudy.tasks.anli import Anli
 from understudy.tasks.cqa import Cqa
+from understudy.tasks.esnli import Esnli
+from understudy.tasks.nli import LABELS
 
 QUESTION = Question("q", "Mia has 12 pens and buys 5 more. How many has she?", "17")
 STEPS = "How many at first? ** 12.\nHow many then? ** 12 + 5 = 17."
@@ -399,3 +403,54 @@ def test_the_published_reader_takes_the_text_after_the_letter_literally(
     readings = [(r, Cot(r).read(Cqa(), question, completion)) for r in ("published", "last")]
     found = Driver({}, lambda programs: []).run(readings)
     assert [one.answer for one in found if isinstance(one, Rationale)] == [published, last]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "published", "last"),
+    [
+        ("anli", "Fish swim. So the answer is neutral.", "neutral", "neutral"),
+        (
+            "anli",
+            "Fish swim. So the answer is neutral",
+            None,
+            "neutral",
+        ),  # a letter is lost with the dot that is not there
+        ("anli", "Fish swim. So the answer is Neutral.", None, "neutral"),
+        ("anli", "So the answer is no. So the answer is neutral.", None, "neutral"),
+        ("anli", "So the answer is neutral.\n\nPremise: Fish. So the answer is neutral.", "neutral", "neutral"),
+        ("anli", "So the answer is neutral. Premise: Fish.", "neutral", None),
+        ("anli", "Fish swim.", None, None),
+        ("esnli", "Fish swim.\nAnswer: neutral", "neutral", "neutral"),
+        ("esnli", "Fish swim.\nAnswer: neutral.", None, "neutral"),
+        ("esnli", "Fish swim.\nAnswer: neutral\n\nPre", None, "neutral"),
+        ("esnli", "Answer: neutral\nAnswer: entailment", "neutral", "entailment"),
+        ("esnli", "Answer: neutral\n\nPremise: Fish.\nAnswer: entailment", "neutral", "neutral"),
+        ("esnli", "Fish swim.", None, None),
+    ],
+)
+def test_the_published_reader_takes_labels_letter_by_letter(
+    name: str, text: str, published: str | None, last: str | None
+) -> None:
+    task = {"anli": Anli, "esnli": Esnli}[name]()
+    question = Question("q", "Premise: Fish.", "neutral", LABELS)
+    readings = [("q", Cot(r).read(task, question, Completion(text))) for r in ("published", "last")]
+    found = Driver({}, lambda programs: []).run(readings)
+    assert [one.answer for one in found if isinstance(one, Rationale)] == [published, last]
+
+
+def test_the_published_reader_sees_a_refusal_of_a_label() -> None:
+    question = Question("q", "Premise: Fish.", "neutral", LABELS)
+    reading = Cot("published").read(Anli(), question, Completion("I am sorry, but I cannot help."))
+    [found] = Driver({}, lambda programs: []).run([("q", reading)])
+    assert isinstance(found, Fault)
+    assert found.slug == "refusal"
+
+
+@pytest.mark.parametrize(
+    ("task", "written"), [(Anli(), "So it is. So the answer is neutral."), (Esnli(), "So it is. Answer: neutral")]
+)
+def test_what_is_written_for_the_published_reader_of_labels_is_read_by_it(task: Task, written: str) -> None:
+    rationale = Rationale("So it is.", "neutral")
+    assert Cot("published").write(task, rationale) == written
+    reading = Cot("published").read(task, Question("q", "Premise: Fish.", "neutral", LABELS), Completion(written))
+    assert Driver({}, lambda programs: []).run([("q", reading)]) == [rationale]

@@ -251,6 +251,254 @@ def test_choices_that_are_a_table_are_told(tmp_path: Path) -> None:
     assert "'choices': expected a list of texts, found {'text'" in refused(Local(train=path))
 
 
+# Choices that are named by a number, and shown
+
+
+def quiz(*answers: object, choices: object = ("red", "blue", "green"), **more: Any) -> list[Any]:
+    return [{"question": f"{i}?", "choices": choices, "answer": a, **more} for i, a in enumerate(answers)]
+
+
+def answers_of(task: Local, split: str = "train") -> list[str | None]:
+    return [question.answer for question in task.questions(split)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "first", "read"),
+    [
+        ([0, 2, 1], 0, ["red", "green", "blue"]),
+        (["0", "2", "1"], 0, ["red", "green", "blue"]),
+        ([1.0, 3.0, 2.0], 1, ["red", "green", "blue"]),
+        (["1", None, "3"], 1, ["red", None, "green"]),
+        ([0, "B", "green"], 0, ["red", "blue", "green"]),
+        (["B", "red"], None, ["blue", "red"]),
+    ],
+)
+def test_answers_may_be_the_numbers_of_choices(
+    tmp_path: Path, answers: list[object], first: int | None, read: list[str]
+) -> None:
+    task = guessed(tmp_path, quiz(*answers))
+    assert (task.reading.first_choice, answers_of(task)) == (first, read)
+    shown = f"first_choice = {first}" in " ".join(task.guesses())
+    assert shown == (first is not None)
+    again = Local(train=task.train, **task.resolved())
+    assert (again.fingerprint(), answers_of(again)) == (task.fingerprint(), read)
+
+
+def test_the_whole_file_says_from_where_the_numbers_count(tmp_path: Path) -> None:
+    task = guessed(tmp_path, quiz(*[1] * 1500, 3))
+    assert set(answers_of(task)) == {"red", "green"}
+    test = write(tmp_path / "test.jsonl", quiz(3))
+    assert answers_of(guessed(tmp_path, quiz(1, 2), test=test), "test") == ["green"]
+
+
+def test_labels_may_be_numbered_too(tmp_path: Path) -> None:
+    rows = [{"question": f"{i}?", "answer": i % 2} for i in range(4)]
+    assert answers_of(guessed(tmp_path, rows, labels=["bad", "good"])) == ["bad", "good"] * 2
+
+
+def test_a_number_that_is_the_text_of_a_choice_is_that_text(tmp_path: Path) -> None:
+    assert answers_of(guessed(tmp_path, quiz(2, 1, choices=[3, 2, 1]))) == ["2", "1"]
+
+
+def test_numbers_that_may_count_from_0_or_1_need_a_word(tmp_path: Path) -> None:
+    task = guessed(tmp_path, quiz(1, 2))
+    assert "numbers of choices, from 1 to 2, which may count from 0 or 1" in refused(task)
+    assert "task.first_choice=0" in refused(task)
+    assert answers_of(guessed(tmp_path, quiz(1, 2), first_choice=0)) == ["blue", "green"]
+    assert answers_of(guessed(tmp_path, quiz(1, 2), first_choice=1)) == ["red", "blue"]
+
+
+def test_numbers_from_0_and_from_1_in_one_file_are_told(tmp_path: Path) -> None:
+    said = refused(guessed(tmp_path, quiz(1, 0, 3)))
+    assert "some from 0, some from 1: 0 of 3 choices in line 2 and 3 of 3 choices in line 3" in said
+
+
+def test_a_number_that_may_be_a_text_or_a_number_needs_a_word(tmp_path: Path) -> None:
+    """The choices of many questions of mathematics are numbers, and so is the answer's place among them."""
+    rows = [*quiz(0, choices=[8, 9, 24]), *quiz(2, choices=[8, 2, 24])]
+    said = refused(guessed(tmp_path, rows))
+    assert "my.jsonl:2: answer 2 may be that choice or the number of '24'" in said
+    assert "task.first_choice=0" in said
+    assert answers_of(guessed(tmp_path, rows, first_choice=0)) == ["8", "24"]
+
+
+@pytest.mark.parametrize("answer", [3, -1, 7, "7"])
+def test_a_number_beyond_the_choices_is_told(tmp_path: Path, answer: object) -> None:
+    said = refused(guessed(tmp_path, quiz(0, answer, choices=["red", "blue"])))
+    assert f"my.jsonl:2: answer {answer!r} is no choice among ['red', 'blue']" in said
+    assert "its number from 0" in said
+
+
+def test_the_choices_are_shown_below_the_question_once(tmp_path: Path) -> None:
+    task = guessed(tmp_path, quiz("red"))
+    [question] = task.questions("train")
+    assert question.text == "0?\nAnswer Choices:\n(a) red\n(b) blue\n(c) green"
+    draft = {"question": question.text, "choices": question.choices, "answer": "red", "cot": "So."}
+    shown = guessed(tmp_path, quiz("red"), demonstrations_path=write(tmp_path / "d.jsonl", [draft]))
+    assert [question.text for question, _ in shown.demonstrations("cot")] == [question.text]
+
+
+def test_choices_that_stand_in_the_question_are_not_shown_again(tmp_path: Path) -> None:
+    rows = [{"question": "A) red B) Blue", "choices": ["red", "blue"], "answer": "A"}]
+    task = guessed(tmp_path, rows)
+    assert [question.text for question in task.questions("train")] == ["A) red B) Blue"]
+    assert "show_choices = false" in task.guesses()[0]
+    assert "Answer Choices:" in next(guessed(tmp_path, rows, show_choices=True).questions("train")).text
+
+
+def test_a_draft_of_a_numbered_choice_is_its_text(tmp_path: Path) -> None:
+    """What `understudy draft` wrote is a text, even where it could be a number as well."""
+    draft = {"question": "q?", "choices": ["8", "2", "24"], "answer": "2", "cot": "So."}
+    numbered = {**draft, "question": "r?", "answer": 0}
+    path = write(tmp_path / "d.jsonl", [draft, numbered])
+    task = guessed(tmp_path, quiz(0, choices=[8, 9, 24]), demonstrations_path=path)
+    assert [question.answer for question, _ in task.demonstrations("cot")] == ["2", "8"]
+
+
+def test_more_choices_than_letters_are_shown_without(tmp_path: Path) -> None:
+    choices = [f"c{i}" for i in range(30)]
+    [question] = guessed(tmp_path, quiz("c29", choices=choices)).questions("train")
+    assert question.text.endswith("\n- c28\n- c29")
+
+
+# Files as people have them
+
+
+CELLS = [["question", "answer"], ["Who, me? Café", "1"], ["Then; who?", "2"]]
+
+
+def table(separator: str) -> str:
+    return "".join(
+        separator.join(f'"{cell}"' if set(cell) & set(",;") else cell for cell in row) + "\n" for row in CELLS
+    )
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "CSV"])
+@pytest.mark.parametrize(("separator", "name"), [(",", "commas"), (";", "semicolons"), ("\t", "tabs")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_what_stands_between_columns_and_a_byte_order_mark_are_seen(
+    tmp_path: Path, ending: str, separator: str, name: str, encoding: str
+) -> None:
+    path = tmp_path / f"my.{ending}"
+    path.write_bytes(table(separator).encode(encoding))
+    task = Local(train=path)
+    assert [(q.text, q.answer) for q in task.questions("train")] == [("Who, me? Café", "1"), ("Then; who?", "2")]
+    said = " ".join(task.guesses())
+    assert ("between its columns" in said) == (separator != {"csv": ",", "tsv": "\t"}[ending.lower()])
+    assert (f"my.{ending} has {name} between its columns." in said) == ("between its columns" in said)
+    assert (f"is read as {encoding.upper()}." in said) == (encoding in ("utf-16", "utf-32"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
+def test_json_lines_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str, ending: str) -> None:
+    content = '{"question": "Café?", "answer": 1}\n'.encode(encoding)
+    (tmp_path / f"a.{ending}").write_bytes(gzip.compress(content) if "gz" in ending else content)
+    assert [question.text for question in Local(train=tmp_path / f"a.{ending}").questions("train")] == ["Café?"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_another_encoding_is_told_with_its_line_and_how_to_convert(tmp_path: Path, ending: str) -> None:
+    rows = "question,answer\nPlain?,1\nCafé?,2\n" if ending == "csv" else '{"question": "x"}\n\n{"question": "Café?"}\n'
+    (tmp_path / f"my.{ending}").write_bytes(rows.encode("cp1252"))
+    said = refused(Local(train=tmp_path / f"my.{ending}"))
+    assert said.startswith(f"{tmp_path}/my.{ending}:3: not UTF-8 text: the byte 0xe9.")
+    assert "Café?" in said
+    assert f"iconv -f WINDOWS-1252 -t UTF-8 my.{ending} > utf8-my.{ending}" in said
+
+
+@pytest.mark.parametrize("content", ["question,answer\nq,1\n".encode("utf-16-le"), b"PK\x03\x04\x14\x00\x06\x00"])
+def test_what_is_no_text_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "my.csv").write_bytes(content)
+    assert "my.csv: is no text: it holds zero bytes, as a workbook" in refused(Local(train=tmp_path / "my.csv"))
+
+
+def test_half_a_character_of_utf_16_is_told(tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_bytes("question,answer\nq,1".encode("utf-16")[:-1])
+    assert "my.csv: is no UTF-16, as its first bytes say" in refused(Local(train=tmp_path / "my.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("my.csv", "", "nothing"),
+        ("my.jsonl", "", "nothing"),
+        ("my.json", "", "nothing"),
+        ("my.json", "[]", "no row"),
+        ("my.jsonl", "\n\n", "no row"),
+        ("my.csv", "question,answer\n", "no row"),
+        ("my.csv", "\n", "no row"),
+    ],
+)
+def test_a_file_without_rows_is_told(tmp_path: Path, name: str, content: str, found: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert f"{name}: holds {found}, expected at least one" in refused(Local(train=tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["my.json", "my.jsonl", "my.json.gz"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_array_is_read_by_its_rows(tmp_path: Path, name: str, indent: int | None) -> None:
+    text = json.dumps([{"question": "a?", "answer": 1}, {"question": "b?", "answer": 2}], indent=indent)
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    assert ids(Local(train=tmp_path / name), "train") == ["train-1", "train-2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"question": "a?"},\n {"question": ]', "my.json:2: begins as a JSON array and is none"),
+        ('[{"question": "a?"}, 7]', "my.json: row 2 is 7, expected an object like {...}"),
+        ("[" * 100_000, "nested too deep"),
+        ('{\n "train": [{"question": "a?"}]\n}', "jq -c '.train[]' my.json > my.jsonl"),
+        ('{\n "question": "a?"\n}', "jq -c '.NAME[]' my.json > my.jsonl"),
+        ('{"question": "a?"}\n{"question": \n', "my.json:2: not valid JSON"),
+        ('{"question": \n', "my.json:1: not valid JSON"),
+    ],
+)
+def test_json_that_is_no_array_of_rows_is_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "my.json").write_text(text)
+    assert said in refused(Local(train=tmp_path / "my.json"))
+
+
+def test_a_json_array_too_large_to_be_read_whole_says_how_to_make_json_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("understudy.tasks.tables.LARGEST_ARRAY", 20)
+    (tmp_path / "my.json").write_text(json.dumps(ROWS[:2]))
+    assert "jq -c '.[]' my.json > my.jsonl" in refused(Local(train=tmp_path / "my.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('question,answer\n"a?,1\nb?,2\n', "my.csv:2: the row that begins here cannot be read as CSV"),
+        ('question,answer\na?,1\n"b" c?,2\n', "my.csv:3: the row that begins here cannot be read as CSV"),
+        ("question,answer,answer\na?,1,2\n", "my.csv:1: two columns have the name 'answer'"),
+        ("question;answer\na?;1;2\n", "my.csv:2: expected 2 columns as in the header, found 3"),
+    ],
+)
+def test_a_csv_that_is_none_is_told_where(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "my.csv").write_text(text)
+    assert said in refused(Local(train=tmp_path / "my.csv"))
+
+
+def test_a_long_cell_is_read(tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_text(f"question,answer\n{'a' * 200_000}?,1\n")
+    assert len(next(Local(train=tmp_path / "my.csv").questions("train")).text) == 200_001
+
+
+@pytest.mark.parametrize("name", ["my.csv", "my.json", "my.jsonl"])
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    assert f"{name}: is a folder" in refused(Local(train=tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["my.csv.gz", "my.jsonl.gz"])
+def test_half_a_gzip_file_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(json.dumps(ROWS).encode())[:-200])
+    assert f"{name}: is no whole gzip file" in refused(Local(train=tmp_path / name))
+
+
 # Guesses
 
 
@@ -380,3 +628,50 @@ class Curious(LabelDistillation):
     def examples(self, task: Any, role: Any, question: Question, found: Any) -> Iterator[Example]:
         for rationale in found["rationale"]:
             yield Example(question.id, f"{question.text} about {question.extra['topic']}", rationale.answer, "label")
+
+
+# Hostile files
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("my.jsonl", '{"question": "a", "answer": ' + "9" * 5000 + "}\n"),
+        ("my.json", '[{"question": "a", "answer": ' + "9" * 5000 + "}]"),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_told(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    said = refused(Local(train=tmp_path / name))
+    assert f"{name}:1: " in said
+    assert "a number of thousands of digits" in said
+
+
+def test_choices_of_thousands_of_digits_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f'question,answer,choices\nq,A,"[1, {"9" * 5000}]"\n')
+    assert "is no JSON list (a number of thousands of digits)" in refused(Local(train=tmp_path / "a.csv"))
+
+
+def test_half_a_surrogate_pair_stays_in_its_split(tmp_path: Path) -> None:
+    task = Local(path=write(tmp_path / "my.jsonl", [{"question": "\ud800", "answer": "1"}]))
+    assert len(ids(task, "train") + ids(task, "test")) == 1
+
+
+@pytest.mark.parametrize("role", ["answer", "choices", "id", "question"])
+def test_a_declared_column_that_is_not_there_is_told(tmp_path: Path, role: Any) -> None:
+    said = refused(guessed(tmp_path, ROWS[:3], columns={role: "nope"}))
+    assert f"no 'nope' in the first rows, as task.columns.{role} says; the columns are 'id', 'question'" in said
+
+
+def test_a_declared_column_may_be_in_one_file_only(tmp_path: Path) -> None:
+    test = write(tmp_path / "test.jsonl", [{"question": "1?", "gold": 1}])
+    task = guessed(tmp_path, [{"question": "2?"}], test=test, columns={"answer": "gold"})
+    assert [question.answer for question in task.questions("test")] == ["1"]
+
+
+def test_a_column_without_a_name_is_neither_choices_nor_answers(tmp_path: Path) -> None:
+    """As pandas writes its index."""
+    (tmp_path / "my.csv").write_text(",question,answer\n0,a?,7\n1,b?,8\n")
+    assert Local(train=tmp_path / "my.csv").answer_kind.name == "number"
+    (tmp_path / "my.csv").write_text(",question\n0,a?\n1,b?\n")
+    assert [question.answer for question in Local(train=tmp_path / "my.csv").questions("train")] == [None, None]

@@ -72,6 +72,15 @@ def test_an_engine_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch, 
         pass
 
 
+def test_a_missing_native_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is there, and what it starts is not: an installation without `pydantic-monty-runtime`."""
+    monkeypatch.delenv("MONTY_BIN", raising=False)
+    monkeypatch.setattr("sysconfig.get_path", lambda *names: "/nowhere")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(SandboxError, match=r"the program `monty`, does not start .*pydantic-monty-runtime"):
+        Sandbox(engine="monty").__enter__()
+
+
 def test_naming_the_engine_does_not_load_it() -> None:
     code = "import sys, understudy.sandbox as s; s.Sandbox(engine='monty').engine; sys.exit('pydantic_monty' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

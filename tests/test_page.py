@@ -67,6 +67,16 @@ def test_the_page_answers_how_good_how_sure_and_where_it_fails(tmp_path: Path) -
         assert fact in shown
 
 
+def test_a_price_without_that_of_one_teacher_is_at_least_what_is_known(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "pad")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["ledger"]["unpriced_tokens"] = 12345
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    shown = words(page(tmp_path, run))
+    assert "≥ $0.31" in shown
+    assert "dollars $0.31 without 12,345 of the tokens" in shown
+
+
 def test_what_a_model_wrote_makes_no_tag_and_no_handler(tmp_path: Path) -> None:
     honest = Seen(page(tmp_path, make_run(tmp_path / "honest" / "pad")))
     hostile = Seen(page(tmp_path, make_run(tmp_path / "hostile" / "pad", text=HOSTILE)))

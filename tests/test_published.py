@@ -17,7 +17,8 @@ from understudy.config import Part, UserPath
 from understudy.errors import DataError, PrerequisiteError
 from understudy.records import Question
 from understudy.tasks import TASKS
-from understudy.tasks.published import Hub, OneFile, Published, held_out_rows, permuted, text, with_choices
+from understudy.tasks.choices import with_choices
+from understudy.tasks.published import Hub, OneFile, Published, held_out_rows, permuted, text
 
 
 class Small(Published):

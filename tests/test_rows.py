@@ -39,6 +39,22 @@ def test_a_run_that_is_not_evaluated_has_a_row_without_numbers(tmp_path: Path) -
     assert (row["split"], row["n"], row["accuracy"], row["low"]) == (None, None, None, None)
 
 
+def test_a_run_that_ends_at_the_filter_is_headed_by_what_was_kept(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "pad")
+    (run / "metrics.json").unlink()
+    (run / "predictions.jsonl").unlink()
+    assert verdict(table([run])) == "pad keeps 80 of 100 completions (80.0 %); no student is evaluated yet"
+    assert "80.0 %" in text_table(table([run]))
+    (run / "rationales/program.funnel.json").unlink()
+    assert verdict(table([run])) == "pad: not evaluated yet, so nothing can be said of how good it is"
+
+
+def test_an_evaluated_run_is_not_headed_by_what_was_kept(tmp_path: Path) -> None:
+    rows = table([make_run(tmp_path / "pad", right=30, of=40)])
+    assert "keeps" not in verdict(rows)
+    assert "kept" not in text_table(rows)
+
+
 def test_what_an_earlier_role_wrote_costs_no_teacher(tmp_path: Path) -> None:
     run = make_run(tmp_path / "pad")
     path = run / "rationales/program.funnel.json"

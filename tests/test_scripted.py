@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from doubles import Sums
+from understudy import jsonl
 from understudy.answers import KINDS
 from understudy.errors import TeacherError
 from understudy.formats.socratic import INSTRUCTION
+from understudy.pipeline import walk
 from understudy.procedures import Ask, Completer
 from understudy.records import Completion, Sampling
+from understudy.stages.opening import make_run
 from understudy.tasks.wordsums import Wordsums
-from understudy.teachers.scripted import QueuedTeacher, ScriptedTeacher, asked_format
+from understudy.teachers.scripted import _REFUSAL, QueuedTeacher, ScriptedTeacher, asked_format
 
 TASK = Wordsums(train=40, test=40)
 QUESTIONS = list(TASK.questions("test"))
@@ -85,6 +89,30 @@ def test_an_expression_is_stated_in_brackets() -> None:
     task = Wordsums(train=1, test=10, answer="expression")
     for question, completion in zip(task.questions("test"), told(teacher(), "cot", task), strict=True):
         assert completion.text.endswith(f" The answer is ( {question.answer} ).")
+
+
+def test_zero_shots_second_ask_is_answered_by_the_answer_alone() -> None:
+    asked = "Q: {}\nA: Let's think step by step. So many. The answer is 12.\nTherefore, the answer (arabic numerals) is"
+    with teacher(wrong_label=1).open(TASK) as live:
+        assert isinstance(live, Completer)
+        for number, question in enumerate(QUESTIONS):
+            prompts = [
+                asked,
+                asked.replace("The answer is 12.", "That was cut"),
+                asked.replace("So many. The answer is 12.", _REFUSAL),
+            ]
+            found = live.complete([Ask("teacher", prompt.format(number), key=question.id) for prompt in prompts])
+            assert [one.text for [one] in found] == ["12.", f"{question.answer}.", _REFUSAL]
+
+
+def test_zero_shot_on_the_scripted_teacher_is_right(tmp_path: Path) -> None:
+    table: dict[str, Any] = {"method": "zero-shot-cot", "teacher": {"name": "scripted", **RIGHT}}
+    table["task"] = {"name": "wordsums", "train": 1, "test": 10}
+    run = make_run(table, tmp_path, tmp_path / "run")
+    walk(run)
+    rows = list(jsonl.read(run.dir.predictions))
+    assert [row["result"] for row in rows] == ["correct"] * 10
+    assert {text.count("The answer is") for row in rows for text in row["texts"]} == {1}  # once, in the chain
 
 
 def test_the_format_can_be_fixed() -> None:

@@ -322,3 +322,13 @@ def test_a_run_that_asks_nobody_has_no_store(tmp_path: Path) -> None:
         live.check()
         assert account.ledger() is None
     assert not (tmp_path / "s").exists()
+
+
+def test_tokens_that_cost_no_money_are_counted_apart(tmp_path: Path) -> None:
+    """One of several teachers may have no known price: the sum of dollars is not all that was used."""
+    with Account(tmp_path / "s", run="r") as account:
+        for cost in (Cost(100, 10), Cost(40, 0), Cost(2, 0)):
+            account.store.settle(account.store.begin("r", 1, Cost(1000, 5)), cost)
+        ledger = account.ledger()
+    assert ledger is not None
+    assert (ledger["tokens"], ledger["usd"], ledger["unpriced_tokens"]) == (142, "1E-11", 42)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -13,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from understudy.errors import ConfigError
+from understudy.pipeline import walk
 from understudy.prompts import template as module
 from understudy.prompts.template import Template
+from understudy.stages.opening import make_run
 
 TOLD: Mapping[str, Any] = {
     "question": {"id": "q", "text": "1 + 1", "choices": ["a", "b"], "extra": {"items": 3}},
@@ -210,3 +213,13 @@ def test_a_template_includes_nothing_from_elsewhere(tmp_path: Path, name: str) -
 def test_a_missing_template_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"my\.j2: cannot be read .*Check the path"):
         Template(tmp_path / "my.j2")
+
+
+def test_the_text_of_a_template_stands_in_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "my.j2").write_text("{% include 'part.j2' %} {{ question.text }}")
+    (tmp_path / "part.j2").write_text("Solve:")
+    table = {"task": {"name": "wordsums", "train": 5, "test": 1}, "method": "pad", "teacher": "scripted"}
+    run = make_run({**table, "prompt": {"template": "my.j2"}}, tmp_path, tmp_path / "run")
+    walk(run, until="generate")
+    noted = json.loads(run.dir.manifest.read_text())["templates"]
+    assert noted == {str(tmp_path / "my.j2"): {"my.j2": (tmp_path / "my.j2").read_text(), "part.j2": "Solve:"}}

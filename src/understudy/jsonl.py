@@ -1,23 +1,35 @@
 """JSON Lines: read with file and line in every error, append, and write whole files atomically.
 
-`.gz` files are read as they are. A file of ours is UTF-8, one object a line, keys in the order they were written.
+`.gz` files are read as they are. A file of ours is UTF-8, one object a line, keys in the order they were written; one of
+the user's may begin with a byte order mark.
 """
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 from understudy.errors import DataError
 
 Row = dict[str, Any]
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # begins as UTF-16 does, so it comes first
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""The encodings that a byte order mark says."""
 
 
 def read(path: Path | str) -> Iterator[Row]:
@@ -33,38 +45,96 @@ def read(path: Path | str) -> Iterator[Row]:
 def read_numbered(path: Path | str) -> Iterator[tuple[int, Row]]:
     """As `read`, with each row's line number, counted from 1."""
     path = Path(path)
-    number = 0
-    try:
-        with open_text(path) as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
+    with explained(path), open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
                 yield number, _parse(line, path, number)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while `path` is read into a `DataError` that says where, and what to do."""
+    try:
+        yield
     except FileNotFoundError:
         raise DataError("no such file. Check the path; relative paths start at the configuration file", path) from None
     except IsADirectoryError:
-        raise DataError("is a folder, expected a JSON Lines file", path) from None
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"cannot be read as UTF-8 text after this line ({error})", path, number) from None
+        raise DataError("is a folder, expected a file with rows", path) from None
+    except PermissionError:
+        raise DataError("may not be read. Give yourself the right to, or choose another file", path) from None
+    except UnicodeDecodeError as error:
+        raise _undecodable(path, error) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"is no whole gzip file ({error}). Fetch or pack it again", path) from None
 
 
 def open_text(path: Path) -> IO[str]:
-    """Open a text file, gz or not."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return open(path, encoding="utf-8-sig")
+    """Open a text file, gz or not: UTF-8, or whatever its first bytes, a byte order mark, say."""
+    encoding = encoding_of(path)
+    return io.TextIOWrapper(_open(path), encoding=encoding)
+
+
+def encoding_of(path: Path) -> str:
+    """The encoding that the first bytes of a file say; UTF-8 if they say nothing.
+
+    Raises:
+        DataError: it is no text.
+    """
+    with _open(path) as file:
+        head = file.read(1024)
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    if b"\0" in head:
+        raise DataError(
+            "is no text: it holds zero bytes, as a workbook, a Parquet file under another name or UTF-16 without a byte "
+            "order mark does. Save it as CSV or JSON Lines in UTF-8",
+            path,
+        )
+    return "utf-8-sig"
+
+
+def _open(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path) if path.suffix == ".gz" else open(path, "rb"))
+
+
+def _undecodable(path: Path, error: UnicodeDecodeError) -> DataError:
+    """Names the first line that is not UTF-8, as it would read in the encoding that is most often meant."""
+    encoding = encoding_of(path)
+    if encoding != "utf-8-sig":
+        return DataError(f"is no {encoding.upper()}, as its first bytes say ({error}). Save it in UTF-8", path)
+    with _open(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as found:
+                near = line[max(0, found.start - 20) : found.end + 20].decode("cp1252", "replace").strip()
+                return DataError(
+                    f"not UTF-8 text: the byte 0x{line[found.start]:02x}. If it should read {near!r}, it is Windows-1252, "
+                    f"and this converts it:  iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}",
+                    path,
+                    number,
+                )
+    return DataError(f"not UTF-8 text ({error}). Save it in UTF-8", path)
 
 
 def _parse(line: str, path: Path, number: int) -> Row:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
+    except (ValueError, RecursionError) as error:
+        reason, _ = fault(error)
         shown = line.strip()[:60]
         raise DataError(f"not valid JSON ({reason}): {shown!r}. Mend or delete the line", path, number) from None
     if not isinstance(row, dict):
         raise DataError(f"expected an object like {{...}}, found {type(row).__name__}", path, number)
     return row
+
+
+def fault(error: ValueError | RecursionError) -> tuple[str, int]:
+    """What is wrong with a JSON text that cannot be read, in a few words, and in which of its lines, from 1."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg, error.lineno
+    return ("nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"), 1
 
 
 def dumps(row: Mapping[str, Any]) -> str:

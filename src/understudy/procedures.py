@@ -158,7 +158,7 @@ def _share(call: Call, left: dict[Call, Any]) -> Any:
 
 def derive_seed(*parts: object) -> int:
     """A 63-bit seed from what identifies a sample (run seed, question id, ...), whatever the worker or batch."""
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

@@ -37,7 +37,9 @@ class Cot(Format):
         reader: `last` reads what follows the last cue; `published` reads as the code of Distilling Step-by-Step does
             (`_parse_llm_output`): the cue must occur exactly once, and an expression is only what stands between the first
             and the last bracket after it, so that of "(16 * 17) * 4" the "* 4" is lost. A choice is the text after its
-            letter, taken literally: it must be that of a choice, upper and lower case too, whatever the letter says.
+            letter, taken literally: it must be that of a choice, upper and lower case too, whatever the letter says. A
+            label of ANLI is all that follows but for its last character, one of e-SNLI what follows the first cue, dot
+            and all (see the tasks' `as_published`); it must be a label letter by letter.
 
     Where the reader finds no answer, the last one anywhere in the text stands in the evidence as `lenient`.
     """
@@ -57,17 +59,22 @@ class Cot(Format):
         if isinstance(text, Fault):
             return text
         reasoning, cue, rest = text.rpartition(task.cue)
+        literal = task.as_published(completion.text) if self.reader == "published" else None
+        if literal is not None:
+            reasoning, rest = literal
+            cue = rest
         if not cue or (self.reader == "published" and task.cue in reasoning):
             fault = unreadable(text, completion, "no_answer")
             return fault if fault.slug != "no_answer" else Rationale(text, None, lenient(task, question, text))
-        claim = claimed(rest)
+        claim = claimed(rest) if literal is None else rest
         if cut := cut_short(completion, claim):
             return cut
         if self.reader == "published" and task.answer_kind.name == "expression":
             claim = claim[claim.find("(") : claim.rfind(")") + 1] if "(" in claim else ""
         if self.reader == "published" and task.answer_kind.name == "choice":
-            literal = _LETTER.split(claim, maxsplit=1)[-1].strip().removesuffix(".")
-            answer = literal if literal in question.choices else None
+            claim = _LETTER.split(claim, maxsplit=1)[-1].strip().removesuffix(".")
+        if self.reader == "published" and (literal is not None or task.answer_kind.name == "choice"):
+            answer = claim if claim in question.choices else None
         else:
             answer = task.answer_kind.read(claim, question.choices)
         return Rationale(reasoning.strip(), answer, {} if answer is not None else lenient(task, question, text))
@@ -76,4 +83,6 @@ class Cot(Format):
         if rationale.answer is None:
             return rationale.text
         answer = f"({rationale.answer})" if task.answer_kind.name == "expression" else rationale.answer
-        return f"{rationale.text} {task.cue} {answer}.".lstrip()
+        written = f"{rationale.text} {task.cue} {answer}".lstrip()
+        published = task.as_published(written) if self.reader == "published" else None
+        return written if published and published[1] == rationale.answer else f"{written}."

@@ -50,6 +50,7 @@ class Template:
 
     Attributes:
         digest: of their content.
+        sources: the text of each, by its name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,8 +60,8 @@ class Template:
             ConfigError: it is missing or not jinja2, or includes what it must not; says file:line.
         """
         self.path = path
-        self._sources = _read(path)
-        self.digest = hashlib.sha256(json.dumps(self._sources, sort_keys=True).encode()).hexdigest()
+        self.sources = _read(path)
+        self.digest = hashlib.sha256(json.dumps(self.sources, sort_keys=True).encode()).hexdigest()
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
@@ -107,7 +108,7 @@ class Template:
         weakref.finalize(self, _close, process)
         assert process.stdin is not None
         limits = {"memory_mb": MEMORY_MB, "characters": MAX_CHARACTERS, "seconds": TIMEOUT_S}
-        process.stdin.write(json.dumps({"main": self.path.name, "sources": self._sources, **limits}) + "\n")
+        process.stdin.write(json.dumps({"main": self.path.name, "sources": self.sources, **limits}) + "\n")
         return process
 
 

@@ -128,11 +128,13 @@ def _ledger(run: RunView) -> list[tuple[str, str, str]]:
         *([f"{tokens:,} tokens"] if tokens is not None else []),
     ]
     unpaid = "nothing was charged, or the price is not known"
+    if unpriced := ledger.get("unpriced_tokens", 0) if usd is not None else 0:
+        unpaid = f"without {unpriced:,} of the tokens, for which nothing was charged or the price is not known"
     return [
         ("requests sent", f"{ledger['requests']:,}", ""),
         ("of unknown outcome", f"{ledger['unknown']:,}", "counted at the most that they can have cost"),
         ("tokens", f"{ledger['tokens']:,}", "of prompts and completions together"),
-        ("dollars", NOTHING if usd is None else rows.money(usd), unpaid if usd is None else ""),
+        ("dollars", NOTHING if usd is None else rows.money(usd), unpaid if usd is None or unpriced else ""),
         ("from the store", f"{ledger['replayed']:,}", "answers that were there already and cost nothing again"),
         ("budget", " and ".join(limits) or "none", ""),
     ]

@@ -4,7 +4,8 @@
      "split": "test", "n": 400, "error": 0, "accuracy": 0.93, "low": 0.9, "high": 0.95, "lenient_accuracy": 0.93,
      "parsable": 0.99,
      "executable": 0.99, "truncated": 0.0, "repeated": 0.0, "parameters": 1200000, "completion_tokens": 41.3,
-     "train_seconds": 130.0, "teacher_tokens": 812345, "teacher_usd": "0.41"}
+     "train_seconds": 130.0, "asked": 4000, "kept": 3712, "teacher_tokens": 812345, "teacher_usd": "0.41",
+     "teacher_unpriced": None}
 
 A run that is not evaluated has one row with `split` None. What is not known is None.
 """
@@ -55,9 +56,17 @@ def _row(run: RunView, split: str | None) -> Json:
         "parameters": sum(role.summary.get("parameters") or 0 for role in run.roles) or None,
         "completion_tokens": metrics.get("completion_tokens"),
         "train_seconds": math.fsum(seconds) if seconds else None,
+        **{key: _total(run, key) for key in ("asked", "kept")},
         "teacher_tokens": tokens or None,
         "teacher_usd": run.ledger.get("usd"),
+        "teacher_unpriced": run.ledger.get("unpriced_tokens") or None,
     }
+
+
+def _total(run: RunView, key: str) -> int | None:
+    """A number of the funnels, over all sources; None while a source is not filtered."""
+    done = [source.funnel[key] for source in run.sources if key in source.funnel]
+    return sum(done) if done and len(done) == len(run.sources) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,14 @@ def duration(seconds: float | None) -> str:
 
 
 def _price(row: Mapping[str, Any]) -> str:
-    return NOTHING if row["teacher_usd"] is None else money(row["teacher_usd"])
+    if row["teacher_usd"] is None:
+        return NOTHING
+    return ("≥ " if row.get("teacher_unpriced") else "") + money(row["teacher_usd"])
+
+
+def _kept(row: Mapping[str, Any]) -> str:
+    """Only where nothing is evaluated: elsewhere the accuracy says what it was good for."""
+    return percent(row["kept"] / row["asked"]) if row["accuracy"] is None and row.get("asked") else NOTHING
 
 
 def _lenient(row: Mapping[str, Any]) -> str:
@@ -138,6 +154,7 @@ COLUMNS = (
         lambda row: _lenient(row),
         "accuracy if, where no answer stands in its place, the last one anywhere in the text counts",
     ),
+    Column("kept", lambda row: _kept(row), "share of the completions that the filter kept, where nothing is evaluated"),
     Column("n", lambda row: NOTHING if row["n"] is None else str(row["n"] - (row["error"] or 0)), "questions judged"),
     Column(
         "parsable",
@@ -168,7 +185,8 @@ COLUMNS = (
     Column(
         "teacher cost",
         _price,
-        "what this run paid its teacher, where the price is known; an answer from the store is not paid again",
+        "what this run paid its teacher, where the price is known; an answer from the store is not paid again; "
+        "≥ where one of several teachers has no known price",
         brief="cost",
     ),
 )
@@ -210,8 +228,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str
     """
     measured = [row for row in rows if row["accuracy"] is not None]
     if not measured:
-        names = ", ".join(dict.fromkeys(str(row["run"]) for row in rows))
-        return f"{names}: not evaluated yet, so nothing can be said of how good it is"
+        return _unmeasured(rows)
     tasks = {row["task"] for row in measured}
     if len(tasks) > 1:
         runs = {row["run"] for row in measured}
@@ -224,6 +241,16 @@ def verdict(rows: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str
     )
     score = f"{percent(best['accuracy'])} of {questions} right (95 % interval {between(best)} %)"
     return f"{_who(best, measured)} answers {score}" + (_lead(best, others[0], measured, differences) if others else "")
+
+
+def _unmeasured(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the filter found, where it is done and nothing is evaluated."""
+    filtered = [row for row in rows if row.get("asked")]
+    if not filtered:
+        names = ", ".join(dict.fromkeys(str(row["run"]) for row in rows))
+        return f"{names}: not evaluated yet, so nothing can be said of how good it is"
+    found = [f"{row['run']} keeps {row['kept']} of {row['asked']} completions ({_kept(row)})" for row in filtered]
+    return f"{'; '.join(found)}; no student is evaluated yet"
 
 
 def _lead(

@@ -9,13 +9,19 @@ understudy check --self-test
 engine          cpython 3.11.7
 system calls    closed: an allow-list (seccomp), and the canary found no way out
 files           closed again: Landlock 7
-...
+namespaces      own: net, pid, ipc, uts, mnt
+user            65534, without capabilities
+process         its own: no memory in common with this one but a counter
+limits          held, each tried: timeout, memory, output
+shared worker   yes
+two programs    right
 """
 
 from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +29,9 @@ from understudy.errors import DataError, SandboxError
 from understudy.sandbox.jail.host import JailEngine
 from understudy.sandbox.outcome import Outcome
 from understudy.sandbox.sandbox import EngineChoice, Sandbox, why_no_jail
+
+_BEYOND = {"timeout": "while True: pass", "memory": "ans = len('x' * 10**9)", "output": "ans = 'x' * 10**6"}
+"""Programs that go beyond a limit, by how each must end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ def self_test() -> tuple[list[str], bool]:
     try:
         state = jail.state
         ran = [outcome.value for outcome in jail.run(["ans = 6 * 7", "class A: x = 43\nans = A.x"], 10.0)] == [42, 43]
+        ended = [jail.run([program], 0.5)[0].status for program in _BEYOND.values()]
     finally:
         jail.close()
     layers = state["layers"]
@@ -94,12 +104,22 @@ def self_test() -> tuple[list[str], bool]:
         _row("system calls", "closed: an allow-list (seccomp), and the canary found no way out"),
         _row("files", f"closed again: Landlock {layers['landlock']}" if layers["landlock"] else "by seccomp alone"),
         _row("namespaces", f"own: {namespaces}" if namespaces else "none"),
-        _row("user", f"{layers['uid']}" if layers["uid"] else "0 (root, without its capabilities)"),
+        _row("user", f"{layers['uid'] or '0 (root)'}, without capabilities"),
+        _row("process", "its own: no memory in common with this one but a counter"),
+        _row("limits", _limits(ended)),
         _row("shared worker", "yes" if state["shared"] else "no: this Python's code is unknown; a process a program"),
         *(_row("note", note) for note in layers["notes"]),
         _row("two programs", "right" if ran else "WRONG"),
     ]
-    return lines, ran
+    return lines, ran and ended == list(_BEYOND)
+
+
+def _limits(ended: Sequence[str]) -> str:
+    """How the programs in `_BEYOND` ended."""
+    found = [
+        limit if status == limit else f"{limit} (WRONG: {status})" for limit, status in zip(_BEYOND, ended, strict=True)
+    ]
+    return f"held, each tried: {', '.join(found)}"
 
 
 def _row(name: str, text: str) -> str:

@@ -135,8 +135,8 @@ class MontyEngine:
         except ImportError as error:
             raise _not_installed() from error
         self._modules = {name: pydantic_monty.ExternalModule({}, stubs="") for name in STUBS}
-        pool = pydantic_monty.Monty(max_processes=WORKERS, feed_duration_limit_grace=GRACE_S)
         try:
+            pool = pydantic_monty.Monty(max_processes=WORKERS, feed_duration_limit_grace=GRACE_S)
             pool.__enter__()
         except (RuntimeError, OSError, pydantic_monty.MontyError) as error:
             raise _broken(error) from error
@@ -312,6 +312,7 @@ def _not_installed() -> SandboxError:
 
 def _broken(error: Exception) -> SandboxError:
     return SandboxError(
-        f"the sandbox Monty does not start ({error}). Install it again, "
-        "`pip install --force-reinstall pydantic-monty`, and see that MONTY_BIN is not set to something else"
+        f"the interpreter of the sandbox Monty, the program `monty`, does not start ({error}). Install it again, "
+        "`pip install --force-reinstall pydantic-monty pydantic-monty-runtime`, "
+        "and see that MONTY_BIN is not set to something else"
     )

@@ -48,6 +48,11 @@ def begin(run: Run) -> None:
         "seed": run.config.seed,
         "versions": {"python": platform.python_version(), **_versions()},
         "host": {"system": platform.system(), "machine": platform.machine()},
+        "templates": {
+            str(template.path): dict(template.sources)
+            for variant in run.prompter().variants
+            if (template := variant.template)
+        },
         "notes": [note for note in said if note],
         "steps": before.get("steps", []),
         "ledger": before.get("ledger"),

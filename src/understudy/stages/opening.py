@@ -50,6 +50,11 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
     """The run of a configuration table. `folder` is where its relative paths start."""
     config, problems = parse(Config, table)
     folders = _folders(table.get("data"), folder)
+    problems += [
+        f"data = {str(table['data'])!r}: there is no folder {missing}. Give one that is there, or leave it out:  data="
+        for missing in folders[:-1]
+        if not missing.is_dir()
+    ]
     task, found = TASKS.make(_part(table, "task", default="local"), folders)
     problems += found if "task" in table else []  # that it is missing is told already
     method, found = METHODS.make(_part(table, "method"), folders)

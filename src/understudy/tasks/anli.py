@@ -51,5 +51,11 @@ class Anli(Nli):
     def from_hub(self, row: Mapping[str, Any], part: str, number: int) -> jsonl.Row:
         return {**super().from_hub(row, part, number), "human_rationale": row["reason"]}
 
+    def as_published(self, text: str) -> tuple[str, str]:
+        """As Distilling Step-by-Step: the cue must occur once before the next premise, and the last letter is a dot."""
+        before = text.partition("Premise:")[0].rstrip()
+        rationale, _, label = before.partition(self.cue)
+        return (rationale.rstrip(), label.lstrip()[:-1]) if before.count(self.cue) == 1 else (before, "")
+
     def explanations(self, question: Question) -> Sequence[str]:
         return (str(question.extra.get("human_rationale", "")),)

@@ -22,7 +22,8 @@ from understudy import jsonl
 from understudy.answers import AnswerKind, kind
 from understudy.config import UserPath
 from understudy.records import Question, Rationale
-from understudy.tasks.published import Hub, Published, Sourced, held_out_rows, others, text, with_choices
+from understudy.tasks.choices import with_choices
+from understudy.tasks.published import Hub, Published, Sourced, held_out_rows, others, text
 
 _TRAIN_ROWS = 9741
 _PARTS = {"train": "train", "test": "validation"}

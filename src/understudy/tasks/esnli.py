@@ -40,5 +40,11 @@ class Esnli(Nli):
         written = [row[f"explanation_{i}"] for i in (1, 2, 3)]
         return {**super().from_hub(row, part, number), "human_rationales": [text for text in written if text]}
 
+    def as_published(self, text: str) -> tuple[str, str]:
+        """As Distilling Step-by-Step: from the first cue to the next one or the next premise, a dot and all."""
+        _, _, after = text.partition(f"{self.cue} ")
+        label = after.partition(f"{self.cue} ")[0].partition("Premise")[0]
+        return text.partition(self.cue)[0].rstrip(), label.rstrip()
+
     def explanations(self, question: Question) -> Sequence[str]:
         return tuple(question.extra.get("human_rationales", ()))

@@ -31,25 +31,18 @@ from functools import lru_cache
 from random import Random
 from typing import Any, ClassVar, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from understudy.answers import AnswerKind, kind
-from understudy.errors import DataError
 from understudy.procedures import derive_seed
 from understudy.records import Question, Rationale
-from understudy.rundir import digest
+from understudy.tasks.bundled import Bundled
+from understudy.tasks.choices import with_choices
 from understudy.tasks.kinship import WORDS, Relation, compose
-from understudy.tasks.published import with_choices
-from understudy.tasks.task import Task
-
-VERSION = 1
-"""Of the generator: goes up whenever a row comes out differently for the same settings."""
 
 WOMEN = ("Nadia", "Pia", "Wilma", "Greta", "Ines", "Selma", "Yara", "Hilde", "Oda", "Livia", "Ragna", "Carmen")
 MEN = ("Igor", "Bruno", "Otto", "Malik", "Sven", "Enzo", "Pavel", "Yusuf", "Kamal", "Tobias", "Lars", "Zeno")
 """The names: each is of one sex."""
-DEMONSTRATIONS = 8
-"""How many worked examples there are for prompts."""
 _CHOICES = 5
 _HELD_OUT = 4  # of the chains that lead to one relation, one of so many is kept out of training
 _TOLD_BACK = 0.4  # share of the facts that are told the other way round
@@ -67,18 +60,12 @@ class Fact(NamedTuple):
         return f"{self.who} is {self.whose}'s {self.word}"
 
 
-class Kinfolk(Task):
+class Kinfolk(Bundled):
     """Family relations that follow from two to four facts, generated offline with exact rationales; five choices."""
 
     name: ClassVar[str] = "kinfolk"
     cue: ClassVar[str] = "So the answer is"
     human_formats: ClassVar[tuple[str, ...]] = ("cot", "label", "socratic")
-    seed: int = 0
-    """Another seed gives other questions; what is held out from training stays the same."""
-    train: int = Field(4000, ge=1)
-    """How many training questions."""
-    test: int = Field(400, ge=1)
-    """How many questions each test split has."""
     facts: tuple[int, int] = (2, 3)
     """Fewest and most facts of a question, from 2 to 4; `more-facts` has one more than the most."""
 
@@ -96,35 +83,6 @@ class Kinfolk(Task):
     def splits(self) -> tuple[str, ...]:
         return ("train", "test", "more-facts")
 
-    def questions(self, split: str) -> Iterator[Question]:
-        if split not in self.splits:
-            raise DataError(f"kinfolk has no split {split!r}; there are {', '.join(self.splits)}")
-        return (self._question(split, index) for index in range(self.size(split)))
-
-    def size(self, split: str) -> int:
-        return self.train if split == "train" else self.test
-
-    def question(self, id: str) -> Question:
-        """The question of that id (`test-17`), made anew.
-
-        Raises:
-            KeyError: there is none.
-        """
-        split, _, index = id.rpartition("-")
-        if split in self.splits and index.isdecimal() and int(index) < self.size(split):
-            return self._question(split, int(index))
-        raise KeyError(id)
-
-    def fingerprint(self) -> str:
-        return digest([self.name, VERSION, self.own_settings()])
-
-    def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
-        """Eight worked examples from a stream of their own; none in the format `program`."""
-        if format == "program":
-            return ()
-        shown = [self._question("demonstrations", index) for index in range(DEMONSTRATIONS)]
-        return [(question, self.solution(question, format)) for question in shown]
-
     def solution(self, question: Question, format: str) -> Rationale:
         """The exact rationale of `question` in a format.
 
@@ -141,10 +99,6 @@ class Kinfolk(Task):
         if format == "label":
             return Rationale("", answer)
         raise ValueError(f"kinfolk has no solutions in the format {format!r}; there are cot, label, socratic")
-
-    def human(self, question: Question, format: str) -> Rationale | None:
-        """The exact rationale, in place of one that a human wrote."""
-        return self.solution(question, format) if format in self.human_formats else None
 
     def mistaken(self, question: Question, random: Random) -> Question:
         """`question` with one fact of its chain misread so that it leads to another answer: to imitate a slip.
@@ -176,8 +130,8 @@ class Kinfolk(Task):
         slipped = [list(relation) for relation in random.choice(others)]
         return replace(question, extra={**question.extra, "chain": slipped})
 
-    def _question(self, split: str, index: int) -> Question:
-        random = Random(derive_seed("kinfolk", VERSION, self.seed, split, index))
+    def make(self, split: str, index: int) -> Question:
+        random = Random(derive_seed(self.name, self.version, self.seed, split, index))
         few, most = self.facts if split != "more-facts" else (self.facts[1] + 1, self.facts[1] + 1)
         chain = random.choice(random.choice(_drawable(random.randint(few, most), split)))  # every end as often
         people = random.sample((*WOMEN, *MEN), len(chain) + 1)

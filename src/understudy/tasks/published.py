@@ -282,12 +282,6 @@ def others(row: Mapping[str, Any], *used: str) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("id", *used)}
 
 
-def with_choices(question: str, choices: Sequence[str]) -> str:
-    """A question with its answers to choose from, as CommonsenseQA is shown: one a line, each after its letter."""
-    listed = "".join(f"\n({letter}) {choice}" for letter, choice in zip("abcdefghij", choices, strict=False))
-    return f"{question}\nAnswer Choices:{listed}"
-
-
 @lru_cache
 def held_out_rows(rows: int) -> frozenset[int]:
     """Which of so many training rows the code of Distilling Step-by-Step holds out for validation: a tenth.

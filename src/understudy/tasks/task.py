@@ -15,7 +15,7 @@ from understudy.jsonl import Row
 from understudy.records import Question, Rationale
 from understudy.rundir import file_digest
 from understudy.tasks.grader import Grader
-from understudy.tasks.tables import STANDARD, is_empty, rows, to_question
+from understudy.tasks.tables import Reading, filled, is_empty, to_question
 
 
 class Task(Settings, ABC):
@@ -118,15 +118,21 @@ class Task(Settings, ABC):
     @cached_property
     def worked_rows(self) -> Sequence[tuple[int, Row]]:
         """The rows of `demonstrations_path` with their lines, read once: a teacher may be asked for every question."""
-        return list(rows(self.demonstrations_path)) if self.demonstrations_path else ()
+        return list(filled(self.demonstrations_path)) if self.demonstrations_path else ()
 
     def demonstrated(self, row: Row, place: tuple[Path, int]) -> Question:
         """The question of a row of `demonstrations_path`."""
-        return to_question(row, STANDARD, self.answer_kind, place, f"demonstration-{place[1]}")
+        return to_question(row, Reading(answer=self.answer_kind.name), place, f"demonstration-{place[1]}")
 
     def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
         """The worked examples that come with the task, none of them from a test split."""
         return ()
+
+    def as_published(self, text: str) -> tuple[str, str] | None:
+        """Rationale and label as the published code reads a completion, letter by letter, "" for a label that it does not
+        find; None where no such code is known that differs from what the format does for this kind of answer.
+        """
+        return None
 
     def human(self, question: Question, format: str) -> Rationale | None:
         """The rationale that a human wrote for `question`, in a format; None if there is none."""

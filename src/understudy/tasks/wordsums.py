@@ -49,15 +49,9 @@ from understudy.answers import AnswerKind, kind
 from understudy.errors import DataError
 from understudy.procedures import derive_seed
 from understudy.records import Question, Rationale
-from understudy.rundir import digest
+from understudy.tasks.bundled import Bundled
 from understudy.tasks.stories import Story, tell
-from understudy.tasks.task import Task
 
-VERSION = 1
-"""Of the generator: goes up whenever a row comes out differently for the same settings."""
-
-DEMONSTRATIONS = 8
-"""How many worked examples there are for prompts."""
 _HELD_OUT = 5  # one of so many sequences of moves is kept out of training
 _UNSEEN = 5  # one of so many numbers too
 _TRIES = 40  # draws of numbers for one story before another is told
@@ -66,17 +60,11 @@ _NUMBER = re.compile(r"\b\d+\b")
 _KEPT_OUT = {"train": False, "demonstrations": False, "test": True, "unseen-numbers": True}
 
 
-class Wordsums(Task):
+class Wordsums(Bundled):
     """Arithmetic word problems of several steps, generated offline with exact programs and chains of thought."""
 
     name: ClassVar[str] = "wordsums"
     human_formats: ClassVar[tuple[str, ...]] = ("cot", "label", "program", "socratic")
-    seed: int = 0
-    """Another seed gives other questions; what is held out from training stays the same."""
-    train: int = Field(4000, ge=1)
-    """How many training questions."""
-    test: int = Field(400, ge=1)
-    """How many questions each test split has."""
     steps: tuple[int, int] = (2, 3)
     """Fewest and most calculations of a question; `more-steps` has one or two more than the most."""
     numbers: tuple[int, int] = (2, 50)
@@ -102,37 +90,10 @@ class Wordsums(Task):
     def splits(self) -> tuple[str, ...]:
         return ("train", "test", "unseen-numbers", "more-steps")
 
-    def questions(self, split: str) -> Iterator[Question]:
-        if split not in self.splits:
-            raise DataError(f"wordsums has no split {split!r}; there are {', '.join(self.splits)}")
-        return (self._question(split, index) for index in range(self.size(split)))
-
-    def size(self, split: str) -> int:
-        return self.train if split == "train" else self.test
-
     def notes(self) -> Sequence[str]:
         return (
             "The questions of wordsums are generated from a small grammar; results on them say nothing about others.",
         )
-
-    def question(self, id: str) -> Question:
-        """The question of that id (`test-17`), made anew.
-
-        Raises:
-            KeyError: there is none.
-        """
-        split, _, index = id.rpartition("-")
-        if split in self.splits and index.isdecimal() and int(index) < self.size(split):
-            return self._question(split, int(index))
-        raise KeyError(id)
-
-    def fingerprint(self) -> str:
-        return digest([self.name, VERSION, self.own_settings()])
-
-    def own_demonstrations(self, format: str) -> Sequence[tuple[Question, Rationale]]:
-        """Eight worked examples from a stream of their own."""
-        shown = [self._question("demonstrations", index) for index in range(DEMONSTRATIONS)]
-        return [(question, self.solution(question, format)) for question in shown]
 
     def solution(self, question: Question, format: str) -> Rationale:
         """The exact rationale of `question` in a format.
@@ -158,10 +119,6 @@ class Wordsums(Task):
         if format == "label":
             return Rationale("", answer)
         raise ValueError(f"wordsums has no solutions in the format {format!r}; there are cot, label, program, socratic")
-
-    def human(self, question: Question, format: str) -> Rationale | None:
-        """The exact rationale, in place of one that a human wrote."""
-        return self.solution(question, format) if format in self.human_formats else None
 
     def mistaken(self, question: Question, random: Random) -> Question:
         """`question` with one number of its steps changed so that they lead to another whole value: to imitate a slip.
@@ -200,8 +157,8 @@ class Wordsums(Task):
                     return self._row(question.id, question.text, slipped)
         return None
 
-    def _question(self, split: str, index: int) -> Question:
-        random = Random(derive_seed("wordsums", VERSION, self.seed, split, index))
+    def make(self, split: str, index: int) -> Question:
+        random = Random(derive_seed(self.name, self.version, self.seed, split, index))
         seen, unseen = number_pools(self.numbers)
         pool = unseen if split == "unseen-numbers" else seen
         low, high = self.steps if split != "more-steps" else (self.steps[1] + 1, self.steps[1] + 2)

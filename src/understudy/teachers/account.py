@@ -159,6 +159,7 @@ class Account:
             "unknown": attempts.get("unknown", 0),
             "tokens": spent.tokens,
             "usd": str(dollars(spent)) if spent.picodollars else None,
+            "unpriced_tokens": self._store.unpriced(self.run),
             "replayed": self.replayed,
             "budget_usd": None if self.budget.usd is None else str(self.budget.usd),
             "budget_tokens": self.budget.tokens,

@@ -32,6 +32,7 @@ from understudy.teachers.teacher import Teacher
 _PROGRAM_END = "# solution in Python:"
 _LABEL_LINE = "Answer with the answer alone."
 _SOCRATIC_LINE = "Answer with sub-questions and their solutions, one a line: sub-question ** solution"
+_EXTRACTING = re.compile(r"(?s)(.*)\nTherefore,[^\n]* is\Z")
 _REFUSAL = "I am sorry, but I cannot help with this question."
 _PROSE = "Let us count step by step:\n\n```python\n{}\n```\n\nThis function returns the answer."
 _RUN_ON = "\n\nQ: Tom has 3 pens. Tom buys 4 more pens. How many pens does Tom have now?"
@@ -161,7 +162,9 @@ class _Script:
     def _completion(self, ask: Ask, question: Question, sample: int) -> Completion:
         random = Random(derive_seed(ask.key, ask.seed, sample))
         format = self.settings.format or asked_format(ask.prompt)
-        text, finish = self._text(question, format, self._fault(format, random), random)
+        text, finish = self._second(ask.prompt, question) or self._text(
+            question, format, self._fault(format, random), random
+        )
         text = text.removeprefix(ask.prefix)
         text = text[: min([len(text), *(at for stop in ask.stop if (at := text.find(stop)) >= 0)])]
         words = len(text.split())
@@ -169,6 +172,16 @@ class _Script:
             text, finish = _first_words(text, ask.sampling.max_tokens), "length"
             words = ask.sampling.max_tokens
         return Completion(text, finish, "scripted", len(ask.prompt.split()), words)
+
+    def _second(self, prompt: str, question: Question) -> tuple[str, Finish] | None:
+        """The answer alone, for zero-shot CoT's second ask: what the chain stated; None if this is no such ask."""
+        asked = _EXTRACTING.fullmatch(prompt)
+        if asked is None:
+            return None
+        _, cue, stated = asked[1].rpartition(self.task.cue)
+        if asked[1].endswith(_REFUSAL):
+            return _REFUSAL, "stop"
+        return (stated.strip() if cue else f"{self.solved.solution(question, 'label').answer}."), "stop"
 
     def _fault(self, format: str, random: Random) -> str:
         place = random.random()

@@ -411,6 +411,14 @@ class Store:
             rows = self._db.execute("SELECT tokens, picodollars FROM attempts WHERE run = ?", (run,)).fetchall()
         return Cost(sum(tokens for tokens, _ in rows), sum(int(money) for _, money in rows))
 
+    def unpriced(self, run: str) -> int:
+        """The tokens of a run's attempts that count as no money: the price is not known, or nothing is charged."""
+        with self._explained():
+            [(tokens,)] = self._db.execute(
+                "SELECT coalesce(sum(tokens), 0) FROM attempts WHERE run = ? AND picodollars = '0'", (run,)
+            )
+        return int(tokens)
+
     def attempts(self, run: str) -> Mapping[str, int]:
         """How many requests a run sent, by what became of them: `settled`, `unknown`, `sent` (under way)."""
         with self._explained():
