@@ -2,17 +2,17 @@
 
     python benchmarks/training.py [--quick] [--json FILE] [--student SPEC ...] [--questions N]
 
-    way                                   tokens/step   of label alone    CPU ms/step   of label alone   tokens to answer
-    the label alone (finetune)                  1,203             1.00         31             1.00                2.0
-    label and rationale (step-by-step)          3,310             2.75         88             2.84                2.0
+    way                                     tokens/step   of label alone  CPU ms/step   of label alone   tokens to answer
+    the label alone (finetune)                      609             1.00         23.2             1.00                2.0
+    label and rationale (step-by-step)            1,687             2.77         98.7             4.25                2.0
     ...
 
 Every way sees as many questions in an optimiser step: those of the bundled task with their exact rationales, so that only
 what is learned of them differs. The ways are trained in turn, in several rounds of one run, on one thread, by the trainer
 of the stage; the median processor time of a step counts, without the first ten and without start and end, so that other
 work on the machine plays little part. Tokens are exact, those of prompts and targets, padding aside; times are this
-machine's, their ratios travel. The last column is the price at test
-time: the tokens of what a student is taught to write for an answer.
+machine's, their ratios travel. The last column is the price at test time: the tokens of what a student is taught to write
+for an answer.
 """
 
 from __future__ import annotations
