@@ -76,6 +76,8 @@ def test_a_price_without_that_of_one_teacher_is_at_least_what_is_known(tmp_path:
     shown = words(page(tmp_path, run))
     assert "≥ $0.31" in shown
     assert "dollars $0.31 without 12,345 of the tokens" in shown
+
+
 def test_runs_with_votes_share_a_picture_of_each_split(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name) for name in ("five", "ten", "alone")]
     assert "Votes" not in page(tmp_path, *runs)
