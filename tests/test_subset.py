@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles import Sums, Told, right, run_of
+from understudy.cli import cli
 from understudy.config import Train
 from understudy.methods.single_task import SingleTask
 from understudy.methods.step_by_step import StepByStep
@@ -110,3 +112,11 @@ def test_a_changed_share_asks_again_and_all_of_it_is_no_share(tmp_path: Path) ->
     assert len({json.dumps(run.task_state()) for run in runs}) == 4
     assert run_of(tmp_path, SingleTask(), fraction_seed=1).task_state() == runs[0].task_state()
     assert runs[0].fraction_note == ""
+
+
+def test_the_plan_says_it(tmp_path: Path) -> None:
+    config = tmp_path / "my.toml"
+    config.write_text('task = { name = "wordsums", train = 30, test = 2 }\nmethod = "finetune"\nfraction = 0.1\n')
+    planned = CliRunner().invoke(cli, ["plan", str(config)])
+    assert "3 of 30 training questions are taken: fraction = 0.1." in planned.stdout
+    assert "training questions" not in CliRunner().invoke(cli, ["plan", str(config), "fraction=1.0"]).stdout
