@@ -30,7 +30,6 @@ PROMPTS = {
     "socratic": f"{INSTRUCTION}\n\nQ: {{}}\nA:",
     "label": "Answer with the answer alone.\n\nQ: {}\nA:",
 }
-EXTRACTING = "Q: {}\nA: Let's think step by step. So.\nTherefore, the answer (arabic numerals) is"
 RIGHT: Mapping[str, float] = dict.fromkeys(ScriptedTeacher().shares, 0.0)
 
 
@@ -57,11 +56,6 @@ def value_of(program: str) -> object:
 @pytest.mark.parametrize(("format", "prompt"), PROMPTS.items())
 def test_the_prompt_says_which_format_is_asked_for(format: str, prompt: str) -> None:
     assert asked_format(prompt.format("How many?")) == format
-
-
-def test_the_second_ask_of_zero_shot_cot_wants_the_answer_alone() -> None:
-    assert asked_format(EXTRACTING.format("How many?")) == "label"
-    assert asked_format(EXTRACTING.partition(" So.")[0].format("How many?")) == "cot"
 
 
 def test_a_program_demonstration_before_a_chain_of_thought_does_not_mislead() -> None:

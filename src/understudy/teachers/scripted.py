@@ -30,8 +30,6 @@ from understudy.teachers.account import Account
 from understudy.teachers.teacher import Teacher
 
 _PROGRAM_END = "# solution in Python:"
-_EXTRACTING = ("Therefore,", " is")
-"""How the last line of zero-shot CoT's second ask begins and ends; the chain above it plays no part in the reply."""
 _LABEL_LINE = "Answer with the answer alone."
 _SOCRATIC_LINE = "Answer with sub-questions and their solutions, one a line: sub-question ** solution"
 _EXTRACTING = re.compile(r"(?s)(.*)\nTherefore,[^\n]* is\Z")
@@ -221,8 +219,6 @@ def asked_format(prompt: str) -> Literal["program", "cot", "socratic", "label"]:
     if prompt.rstrip().endswith(_PROGRAM_END):
         return "program"
     lines = prompt.split("\n")
-    if lines[-1].startswith(_EXTRACTING[0]) and lines[-1].endswith(_EXTRACTING[1]):
-        return "label"
     return "socratic" if _SOCRATIC_LINE in lines else "label" if _LABEL_LINE in lines else "cot"
 
 
