@@ -132,6 +132,8 @@ def _role(root: Path) -> None:
         "steps": 500,
         "examples": 72,
         "dropped": 0,
+        "tokens_per_step": 2412.3,
+        "targets_per_step": {"label": 96.0, "rationale": 611.4},
         "best_step": 400,
         "preview": preview,
     }

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from students import DECODER, EXAMPLES, LLAMA, SEQ2SEQ, model
 from understudy.records import Example
-from understudy.students.batches import Collator, Rows, accepted, collect, micro_batches, plan, positions, target_logits
+from understudy.students.batches import (
+    Collator,
+    Rows,
+    accepted,
+    collect,
+    micro_batches,
+    plan,
+    positions,
+    target_logits,
+    tokens_per_step,
+)
 from understudy.students.encoding import Encoded, encode
 from understudy.students.losses import IGNORED
 
@@ -127,3 +137,19 @@ def test_a_rows_logits_do_not_depend_on_the_rows_beside_it(spec: str) -> None:
         )
     labels = collator([0, 1])["labels"][0]
     assert torch.allclose(alone[0], together[0][labels != IGNORED], atol=1e-5)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.booleans()), min_size=1, max_size=9), st.integers(1, 5)
+)
+def test_the_tokens_of_a_step_are_those_of_its_rows(lengths: list[tuple[int, int, bool]], steps: int) -> None:
+    rows = Rows(("label", "rationale"))
+    for number, (prompt, target, is_label) in enumerate(lengths):
+        example = Example(str(number), "", "", "label" if is_label else "rationale")
+        rows.add(example, Encoded([1] * prompt, [2] * target))
+    total, targets = tokens_per_step(rows, 4, 0, steps)
+    learned = [number for step in islice(plan(rows.groups, 4, 0), steps) for number in step]
+    assert total * steps == pytest.approx(sum(sum(lengths[number][:2]) for number in learned))
+    for name, wanted in (("label", True), ("rationale", False)):
+        counted = sum(lengths[number][1] for number in learned if lengths[number][2] == wanted)
+        assert targets[name] * steps == pytest.approx(counted)

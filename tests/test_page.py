@@ -56,6 +56,7 @@ def test_the_page_answers_how_good_how_sure_and_where_it_fails(tmp_path: Path) -
         "examples 72",
         "wrong_answer",
         "1.23 M",
+        "2.41 k, to write 96 label, 611 rationale",
         "$0.31",
         "requests sent 104",
         "of unknown outcome 2 counted at the most",
@@ -75,6 +76,21 @@ def test_a_price_without_that_of_one_teacher_is_at_least_what_is_known(tmp_path:
     shown = words(page(tmp_path, run))
     assert "≥ $0.31" in shown
     assert "dollars $0.31 without 12,345 of the tokens" in shown
+
+
+def test_runs_with_votes_share_a_picture_of_each_split(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name) for name in ("five", "ten", "alone")]
+    assert "Votes" not in page(tmp_path, *runs)
+    points = [{"agreement": 1.0, "coverage": 0.5, "n": 20, "accuracy": 0.9, "interval": [0.7, 0.97]}]
+    for run in runs[:2]:
+        metrics = json.loads((run / "metrics.json").read_text())
+        for split in metrics["splits"].values():
+            split["coverage"] = points
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    html = page(tmp_path, *runs)
+    assert html.count('id="coverage-0-title"') == html.count("Accuracy over the share of questions answered") == 1
+    assert "five: 90.0 % of 50.0 %" in html
+    assert "ten: 90.0 % of 50.0 %" in html
 
 
 def test_what_a_model_wrote_makes_no_tag_and_no_handler(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from invented import make_run
-from understudy.report.plots import accuracy_svg, loss_svg
+from understudy.report.plots import accuracy_svg, coverage_svg, loss_svg
 from understudy.report.rows import table
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -95,3 +95,38 @@ def test_values_that_are_no_numbers_are_left_out_and_counted() -> None:
     svg = loss_svg([*CURVE, {"step": 13, "loss": math.nan}])
     assert "1 values are not finite" in svg
     assert "nan" not in svg
+
+
+def point(coverage: float, accuracy: float, low: float, high: float) -> dict[str, Any]:
+    return {"agreement": 1.0, "coverage": coverage, "n": 10, "accuracy": accuracy, "interval": [low, high]}
+
+
+VOTES = [point(0.5, 1.0, 0.75, 1.0), point(1.0, 0.5, 0.25, 0.75)]
+
+
+def test_the_accuracy_of_votes_is_drawn_over_what_is_answered_with_its_band() -> None:
+    picture = parse(coverage_svg({"r": VOTES}))
+    dots = [(dot.get("cx"), float(dot.get("cy") or 0)) for dot in picture.iter(f"{SVG}circle")]
+    assert [x for x, _ in dots] == ["50.00%", "99.00%"]
+    [line] = picture.iter(f"{SVG}polyline")
+    assert line.get("points") == " ".join(f"{x[:-1]},{y:.1f}" for x, y in dots if x)
+    [band] = picture.iter(f"{SVG}polygon")
+    ys = [float(pair.partition(",")[2]) for pair in (band.get("points") or "").split()]
+    top, right = dots[0][1], dots[1][1]
+    quarter = (right - top) / 2  # from 100 % to 50 %
+    assert ys == pytest.approx([top, top + quarter, right + quarter, top + quarter], abs=0.11)
+    ticks = [text.text for text in picture.iter(f"{SVG}text") if (text.text or "").endswith("right")]
+    assert ticks == ["25 % right", "62.5 % right", "100 % right"]
+
+
+def test_every_run_with_votes_has_its_own_line_and_words() -> None:
+    picture = parse(coverage_svg({"a": VOTES, "b<": VOTES[:1], "none": []}))
+    lines = list(picture.iter(f"{SVG}polyline"))
+    assert len({(line.get("class"), line.get("stroke-dasharray")) for line in lines}) == len(lines) == 2
+    shown = " ".join(text.text or "" for text in picture.iter(f"{SVG}text"))
+    assert "a: 100.0 % of 50.0 % … 50.0 % of 100.0 %" in shown
+    assert "b<: 100.0 % of 50.0 %" in shown
+
+
+def test_without_votes_there_is_no_picture() -> None:
+    assert coverage_svg({}) == coverage_svg({"r": []}) == ""

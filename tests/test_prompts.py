@@ -16,7 +16,7 @@ from doubles import Asks, Streaming, Sums, Told, right, run_of
 from endpoint import chat, serving
 from understudy import jsonl
 from understudy.cli import cli
-from understudy.config import Config, PromptSettings, PromptVariant, parse
+from understudy.config import Config, Generate, PromptSettings, PromptVariant, parse
 from understudy.errors import ConfigError
 from understudy.formats import FORMATS, Cot, Label
 from understudy.methods.few_shot import FewShotCot
@@ -27,7 +27,7 @@ from understudy.prompts import Prompter
 from understudy.records import Question, Rationale, Sampling
 from understudy.stages.opening import make_run
 from understudy.stages.run import Run
-from understudy.stages.writing import writer
+from understudy.stages.writing import TeacherWriter, writer
 from understudy.tasks import TASKS
 from understudy.teachers.scripted import asked_format
 from understudy.teachers.teacher import messages
@@ -121,6 +121,64 @@ def test_shuffled_examples_differ_between_variants_and_stay_the_same() -> None:
     ]
     assert texts[0] != texts[1]
     assert texts[:2] == texts[2:]
+
+
+def worked_in(prompt: str) -> set[str]:
+    """The worked examples in a prompt."""
+    return {question.text for question, _ in EXAMPLES if f"Q: {question.text}\n" in prompt}
+
+
+@pytest.mark.parametrize("order", ["given", "shuffled"])
+def test_the_sets_of_worked_examples_take_turns(order: Any) -> None:
+    prompter = Prompter(PromptSettings(sets=2, order=order))
+    texts = [prompter.prompt(Sums(), QUESTION, Cot(), EXAMPLES, 2, sample=sample).text for sample in range(5)]
+    assert [texts.index(text) for text in texts] == [0, 1, 0, 1, 0]
+    assert texts[0] == Prompter(PromptSettings(order=order)).prompt(Sums(), QUESTION, Cot(), EXAMPLES, 2).text
+    assert all(len(worked_in(text)) == 2 for text in texts)
+    if order == "given":
+        assert not worked_in(texts[0]) & worked_in(texts[1])
+
+
+def test_too_few_worked_examples_for_the_sets_are_told_unless_they_may_be_shared() -> None:
+    given = Prompter(PromptSettings(sets=2))
+    with pytest.raises(ConfigError, match=f"so many sets of {len(EXAMPLES)} worked examples need {2 * len(EXAMPLES)}"):
+        given.prompt(Sums(), QUESTION, Cot(), EXAMPLES, len(EXAMPLES), sample=1)
+    mixed = Prompter(PromptSettings(sets=2, order="shuffled"))
+    assert mixed.prompt(Sums(), QUESTION, Cot(), EXAMPLES, len(EXAMPLES), sample=1).text
+
+
+def test_a_set_that_is_too_short_is_told_when_the_run_is_opened(tmp_path: Path) -> None:
+    table = {"task": "wordsums", "method": "pad", "teacher": "scripted", "prompt": {"sets": 3}}
+    with pytest.raises(ConfigError, match="need 12, and there are 8"):
+        make_run(table, tmp_path, tmp_path / "run")
+    assert make_run({**table, "generate": {"demonstrations": 2}}, tmp_path, tmp_path / "run")
+
+
+@given(st.integers(1, 9), st.integers(1, 4))
+def test_sample_k_is_asked_with_set_k_mod_sets_and_keeps_its_number(samples: int, sets: int) -> None:
+    run = make_run(
+        {
+            "task": "wordsums",
+            "method": "pad",
+            "teacher": "scripted",
+            "prompt": {"sets": sets},
+            "generate": {"samples": samples, "demonstrations": 2},
+        },
+        Path(),
+        Path("nowhere"),
+    )
+    [source] = run.method.roles()[0].sources
+    question = next(run.questions("train"))
+    prompts = [
+        Prompter(PromptSettings(sets=sets))
+        .prompt(run.task, question, source.format, run.task.demonstrations("program"), 2, sample=number)
+        .text
+        for number in range(sets)
+    ]
+    asks = [ask for ask in next(TeacherWriter(run, source).write(question, samples)) if isinstance(ask, Ask)]
+    numbered = {ask.first_sample + i: ask.prompt for ask in asks for i in range(ask.n)}
+    assert numbered == {sample: prompts[sample % sets] for sample in range(samples)}
+    assert len(asks) == (1 if sets == 1 else samples)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.lists(st.text(), unique=True, max_size=50))
@@ -220,6 +278,28 @@ def opened(folder: Path, **table: Any) -> Run:
 
 def texts(run: Run) -> list[str]:
     return [row["text"] for row in jsonl.read(run.dir.completions("rationale"))]
+
+
+class WorkedSums(Sums):
+    """Sums with worked examples."""
+
+    def own_demonstrations(self, format: str) -> list[tuple[Question, Rationale]]:
+        return EXAMPLES
+
+
+def test_the_sets_are_asked_in_a_run_kept_apart_and_counted(tmp_path: Path) -> None:
+    teacher = Told.by(lambda ask, sample: f"{'One more. ' * (sample + 1)}The answer is {right(ask, sample)}.")
+    given = PromptSettings(sets=2, order="shuffled")
+    settings = {"generate": Generate(samples=4, demonstrations=2), "prompt": given}
+    run = run_of(tmp_path, SingleTask(), teacher, WorkedSums(), **settings)
+    walk(run)
+    assert len({(ask.key, ask.prompt) for ask in teacher.asked}) == 24
+    groups = json.loads(run.dir.funnel("rationale").read_text())["groups"]
+    assert {name: group["asked"] for name, group in groups.items()} == {"set 1": 24, "set 2": 24}
+    before = len(teacher.asked)
+    more = settings | {"generate": Generate(samples=6, demonstrations=2)}
+    walk(run_of(tmp_path / "more", SingleTask(), teacher, WorkedSums(), **more), until="generate")
+    assert {ask.first_sample for ask in teacher.asked[before:]} == {4, 5}  # the earlier ones were in the store
 
 
 def test_a_changed_template_asks_again(tmp_path: Path) -> None:
@@ -360,3 +440,11 @@ def test_every_kind_of_writer_is_shown(tmp_path: Path) -> None:
     assert "## the student of the role writer" in text
     assert "## the student of the role pupil\n[text]\n1000 + 1" in text
     assert "## the teacher\n[text]\n1000 + 1" in "\n".join(show_prompts(run_of(tmp_path, Asks())))
+
+
+def test_every_set_that_is_asked_for_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = shown(tmp_path, "prompt.sets=3", "generate.samples=2")
+    assert result.exit_code == 0, result.output
+    titles = [line for line in result.stdout.split("\n") if line.startswith("## openai")]
+    assert [title.partition("; ")[2] for title in titles] == [f"set {n} of 2 of the worked examples" for n in (1, 2)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -10,7 +11,9 @@ import pytest
 from doubles import Programs, Sums, Told, right, run_of
 from understudy import jsonl
 from understudy.config import Generate
+from understudy.formats import Program
 from understudy.formats.faults import KINDS, TRIES, Faulty, Kind, candidates, inject
+from understudy.formats.program import find_program
 from understudy.methods.pad import Pad
 from understudy.methods.refinement import PadRefinement, shown
 from understudy.pipeline import plan, walk
@@ -20,6 +23,7 @@ from understudy.sandbox import Sandbox
 from understudy.tasks.wordsums import Wordsums
 from understudy.teachers.scripted import QueuedTeacher
 
+PUBLISHED = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "svamp_programs" / "train.jsonl.gz"
 QUESTION = Question("q", "Mia has 12 pens and buys 5 more. How many has she?", "17")
 PROGRAM = "def solution():\n    pens = 12\n    pens = pens + 5\n    result = pens\n    return result"
 FIRED = {
@@ -59,6 +63,27 @@ def test_every_kind_of_fault_fires_on_every_program_of_wordsums(kind: Kind) -> N
         assert faulty.program != program.text
         assert outcome.status == ("ok" if kind == "wrong_operand" else "error")
         assert kind != "wrong_operand" or not task.grade(task.answer_kind.from_value(outcome.value) or "", question)
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not PUBLISHED.exists() and not os.environ.get("CI"), reason="the published programs are not there")
+@pytest.mark.parametrize(("kind", "share"), list(zip(KINDS, (1, 1, 1, 0.99, 0.99), strict=True)))
+def test_a_fault_fires_on_nearly_every_published_program(kind: Kind, share: float) -> None:
+    """Not on all: a number may stand where no type is wrong, as in `int(3)`, and a program may have one operand only."""
+    found = [
+        (Question(row["id"], row["question"]), find_program(one["text"]))
+        for row in jsonl.read(PUBLISHED)
+        for one in row["teacher_outputs"]
+        if one["style"] == "python_sdp"
+    ][:500]
+    with Sandbox(timeout_s=0.5) as sandbox:
+        driver = Driver({}, sandbox.run)
+        read = driver.run((q.id, Program().read(Sums(), q, Completion(program))) for q, program in found)
+        ran = [(q, right) for (q, _), right in zip(found, read, strict=True) if isinstance(right, Rationale)]
+        made = driver.run((q.id, inject(Sums(), q, right, [kind], 1, Random(q.id))) for q, right in ran)
+    assert len(ran) > 490
+    assert sum(map(len, made)) >= share * len(ran)
+    assert all(faulty.message.startswith(FIRED[kind]) for [faulty] in filter(None, made))
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,17 @@ def test_the_first_loss_is_the_plain_formula(tmp_path: Path) -> None:
     assert row["loss/label"] != row["loss/rationale"]
 
 
+def test_the_summary_says_what_a_second_task_costs(tmp_path: Path) -> None:
+    settings = {"steps": 3, "batch_size": 16}  # every example in every step
+    alone = trained(tmp_path / "alone", examples=PAIRS[::2], objectives=TWO, settings=settings)
+    both = trained(tmp_path / "both", examples=PAIRS, objectives=TWO, settings=settings)
+    assert alone.targets_per_step == {"label": both.targets_per_step["label"], "rationale": 0}
+    assert both.tokens_per_step == pytest.approx(
+        2 * alone.tokens_per_step
+        + sum(both.targets_per_step[name] * sign for name, sign in (("rationale", 1), ("label", -1)))
+    )
+
+
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_the_training_does_not_depend_on_the_micro_batch_size(tmp_path: Path, size: int) -> None:
     for name, micro in (("whole", None), ("cut", size)):

@@ -152,6 +152,8 @@ def plan(source: Path, overrides: tuple[str, ...], out: Path | None, limit: int 
             gold = [question.answer is not None for question in run.questions(split)]
             unlabelled = f", {gold.count(False)} of them without an answer" if False in gold else ""
             click.echo(f"  {split}: {len(gold)} questions{unlabelled}")
+    if run.fraction_note:
+        click.echo(f"  {run.fraction_note}")
     pending = False
     for step in steps(run):
         pending = pending or not step.is_done(run)

@@ -143,6 +143,9 @@ class PromptSettings(Settings):
     """What a system message says before all else; empty: nothing."""
     order: Literal["given", "shuffled"] = "given"
     """Which worked examples are taken: the task's first ones, or, differently for each variant, any in any order."""
+    sets: int = Field(1, ge=1)
+    """How many sets of worked examples: sample k of a question is asked for with set k mod `sets`. Sets share no example, as
+    the task's next ones or, if `order` is `shuffled`, are drawn anew."""
     variants: tuple[PromptVariant, ...] = ()
     """Several ways of asking in one run, each for a `share` of the questions."""
 
@@ -284,6 +287,11 @@ class Config(Settings):
     """The stage where `understudy run` ends; the page is then written from what there is. `report`: everything."""
     limit: int | None = Field(None, ge=1)
     """Only the first so many questions of every split: for a pilot."""
+    fraction: float = Field(1.0, gt=0, le=1)
+    """This share of the training questions, with and without a gold answer, drawn before the teacher is asked; a larger share
+    holds every smaller one. Other splits stay whole."""
+    fraction_seed: int = 0
+    """Another number draws another `fraction`; it is not the run's `seed`, so that three seeds cost one teacher."""
     data: Path | None = None
     """Folder with the files of published data sets; relative paths are looked up there first."""
     store: Path | None = None

@@ -135,8 +135,8 @@ def _too_late(program: str, tokens: Sequence[_Token], place: _Token, random: Ran
 
 
 def _of_another_type(program: str, tokens: Sequence[_Token], place: _Token, random: Random) -> str:
-    """A number that was written as a text; None where it is multiplied, for a text times 3 is three of it."""
-    return _replaced(program, place, "None" if "*" in place.line else f'"{place.string}"')
+    """A number that was written as a text; None in a program that multiplies, for a text times 3 is three of it."""
+    return _replaced(program, place, "None" if "*" in program else f'"{place.string}"')
 
 
 def _another(program: str, tokens: Sequence[_Token], place: _Token, random: Random) -> str:

@@ -80,9 +80,10 @@ class Format(ABC):
         n: int = 1,
         seed: int | None = None,
         turns: tuple[tuple[str, str], ...] = (),
+        first: int = 0,
     ) -> Procedure[list[Completion]]:
-        """Ask `role` for `n` completions of `prompt`; a format that needs several turns overrides this."""
-        [completions] = yield [Ask(role, prompt, n=n, seed=seed, turns=turns)]
+        """Ask `role` for `n` completions of `prompt`, sample `first` and on; a format with several turns overrides this."""
+        [completions] = yield [Ask(role, prompt, n=n, seed=seed, first_sample=first, turns=turns)]
         return list(completions)
 
 

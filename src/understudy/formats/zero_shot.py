@@ -58,9 +58,10 @@ class ZeroShotCot(Format):
         n: int = 1,
         seed: int | None = None,
         turns: tuple[tuple[str, str], ...] = (),
+        first: int = 0,
     ) -> Procedure[list[Completion]]:
         """`n` rationales, then the answer of each; one without a text is not asked for its answer."""
-        found = list((yield from Format.ask(self, task, role, prompt, n, seed, turns)))
+        found = list((yield from Format.ask(self, task, role, prompt, n, seed, turns, first)))
         reasoned = [i for i, completion in enumerate(found) if unanswered(completion) is None]
         if reasoned:
             texts = [cut_run_on(task, found[i].text).strip() for i in reasoned]

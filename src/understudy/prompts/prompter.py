@@ -18,6 +18,7 @@ from random import Random
 from typing import Any, Literal
 
 from understudy.config import PromptSettings, PromptVariant
+from understudy.errors import ConfigError
 from understudy.formats.format import Format
 from understudy.procedures import deal, derive_seed
 from understudy.prompts.template import Template
@@ -60,6 +61,7 @@ class Prompter:
 
     Attributes:
         variants: the ways of asking; one, if the configuration names none.
+        sets: how many sets of worked examples take turns, sample by sample.
     """
 
     def __init__(self, settings: PromptSettings | None = None, seed: int = 0, folder: Path = Path()) -> None:
@@ -69,7 +71,8 @@ class Prompter:
             ConfigError: a template is missing or is none; says file:line.
         """
         self._settings, self._seed = settings or PromptSettings(), seed
-        shared = self._settings.model_dump(exclude={"variants"})
+        self.sets = self._settings.sets
+        shared = self._settings.model_dump(exclude={"variants", "sets"})
         tables: list[dict[str, Any]] = [
             {"name": str(number)} | (shared | ({"template": None} if variant.style else {})) | _said(variant)
             for number, variant in enumerate(self._settings.variants, 1)
@@ -98,21 +101,20 @@ class Prompter:
         examples: Worked,
         demonstrations: int,
         variant: Variant | None = None,
+        sample: int = 0,
     ) -> Prompt:
         """What is asked.
 
         `examples` are the task's worked examples in this format, and so many `demonstrations` are taken of them where the
-        variant does not say. The variant is by default the one that falls to the question.
+        variant does not say. The variant is by default the one that falls to the question; which set of them is shown
+        depends on the number of the `sample`.
 
         Raises:
-            ConfigError: the template fails on this question; says file:line.
+            ConfigError: the template fails on this question; says file:line. Or the worked examples are too few for the set.
         """
         variant = variant or self.variant(question.id)
-        if variant.order == "shuffled":
-            random = Random(derive_seed("demonstrations", self._seed, variant.name))
-            examples = random.sample(list(examples), len(examples))
         count = demonstrations if variant.demonstrations is None else variant.demonstrations
-        shown = examples[: count if format.worked else 0]
+        shown = self._set(examples, count if format.worked else 0, variant, sample % self.sets)
         if variant.template:
             text, turns = variant.template.render(_told(task, question, format, shown))
         elif variant.style == "chat":
@@ -125,6 +127,22 @@ class Prompter:
             turns = (("system", variant.system), *(turns or (("user", text),)))
             text = f"{variant.system}\n\n{text}"
         return Prompt(text, turns)
+
+    def _set(self, examples: Worked, count: int, variant: Variant, number: int) -> Worked:
+        """The worked examples of a set."""
+        if variant.order == "shuffled":
+            random = Random(derive_seed("demonstrations", self._seed, variant.name, *([number] if number else [])))
+            return random.sample(list(examples), len(examples))[:count]
+        shown = examples[number * count : (number + 1) * count]
+        if number and len(shown) < count:
+            raise ConfigError(
+                [
+                    f"prompt.sets = {self.sets}: so many sets of {count} worked examples need {self.sets * count}, and there "
+                    f"are {len(examples)}. Take fewer sets, fewer of them in a set (generate.demonstrations), more of them "
+                    '(task.demonstrations_path), or prompt.order = "shuffled", whose sets may share some'
+                ]
+            )
+        return shown
 
 
 def _said(variant: PromptVariant) -> dict[str, Any]:

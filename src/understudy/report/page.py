@@ -63,6 +63,7 @@ def render(runs: Sequence[RunView]) -> str:
         toml=to_toml,
         cut=_cut,
     )
+    curves = [(title, Markup(picture)) for title, picture in _coverage(runs)]
     found, apart = rows_of(runs), differences(runs)
     measured = [row for row in found if row["accuracy"] is not None]
     page = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
@@ -73,12 +74,24 @@ def render(runs: Sequence[RunView]) -> str:
         differences=apart,
         notes=_notes(runs),
         accuracy=Markup(plots.accuracy_svg(measured, width=None)) if measured else "",
+        coverage=curves,
         css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
         nothing=NOTHING,
         clip=CLIP,
         results=(("wrong", "Wrong"), ("no_answer", "No answer"), ("error", "Not judged"), ("correct", "Correct")),
     )
     return _NOT_FOR_HTML.sub("\ufffd", page)
+
+
+def _coverage(runs: Sequence[RunView]) -> Iterator[tuple[str, str]]:
+    """What comes of answering only where votes agree: a title and a picture for each task and split with votes."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for run in runs:
+        for split, metrics in run.splits.items():
+            if metrics.get("coverage"):
+                found.setdefault((run.part("task"), split), {})[run.label] = metrics["coverage"]
+    for number, ((task, split), curves) in enumerate(found.items()):
+        yield f"{task} · {split}" if task else split, plots.coverage_svg(curves, key=f"coverage-{number}")
 
 
 def _notes(runs: Sequence[RunView]) -> list[tuple[str, str]]:
@@ -150,10 +163,19 @@ def _facts(role: RoleView) -> list[tuple[str, str]]:
         ("dropped as too long", summary.get("dropped")),
         ("parameters", rows.amount(summary["parameters"]) if summary.get("parameters") else ""),
         ("steps", summary.get("steps")),
+        ("tokens a step", _tokens(summary)),
         ("best step", summary.get("best_step")),
         ("time", rows.duration(role.seconds) if role.seconds is not None else ""),
     ]
     return [(name, str(value)) for name, value in found if value]
+
+
+def _tokens(summary: Mapping[str, Any]) -> str:
+    """What a step reads, and how much of it is learned: "2.41 k, to write 96 label, 611 rationale"."""
+    if not summary.get("tokens_per_step"):
+        return ""
+    targets = ", ".join(f"{rows.amount(round(n))} {name}" for name, n in summary["targets_per_step"].items())
+    return f"{rows.amount(round(summary['tokens_per_step']))}, to write {targets}"
 
 
 def _loss(role: RoleView, number: int) -> str:

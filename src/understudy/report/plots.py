@@ -1,4 +1,4 @@
-"""Pictures as SVG text: accuracy with its interval, and the loss of a training.
+"""Pictures as SVG text: accuracy with its interval, accuracy over coverage, and the loss of a training.
 
     Path("accuracy.svg").write_text(accuracy_svg(table(runs)))
 
@@ -22,11 +22,15 @@ font-variant-numeric:tabular-nums}
 .us-ink{fill:#1b2221}.us-soft{fill:#626c69}.us-grid{stroke:#dcdad2}
 .us-line{stroke:#17625c}.us-dot{fill:#17625c}.us-ring{fill:#fbfaf7;stroke:#b3541e}
 .us-valid{stroke:#b3541e}.us-thin{stroke:#8a9693}
+.us-band{fill:#17625c22}.us-band-2{fill:#b3541e22}.us-band-3{fill:#8a969322}
 .us-s{font-size:12px}.us-b{font-weight:600}
 @media (prefers-color-scheme:dark){.us-ink{fill:#e9e7e1}.us-soft{fill:#9ba5a1}.us-grid{stroke:#303836}
 .us-line{stroke:#74c6bb}.us-dot{fill:#74c6bb}
 .us-ring{fill:#141817;stroke:#e8a17a}.us-valid{stroke:#e8a17a}.us-thin{stroke:#6f7b78}}
 </style>"""
+_SERIES = [(style, dashes) for dashes in ("none", "6 4", "2 3") for style in ("us-line", "us-valid", "us-thin")]
+"""How the lines of several runs differ."""
+_FILLS = {"us-line": "us-band", "us-valid": "us-band-2", "us-thin": "us-band-3"}
 _MARGIN = 1.0  # percent at each side, so that a dot at 0 or 100 % is not cut
 _ROW, _HEAD = 46, 30
 
@@ -125,7 +129,8 @@ def loss_svg(curve: Sequence[Mapping[str, Any]], best_step: int | None = None, k
     for name in [*names[2:], "loss", "valid_loss"]:
         if series[name]:
             style = {"loss": "us-line", "valid_loss": "us-valid"}.get(name, "us-thin")
-            parts.append(_polyline([(_share_x(step / last), place(value)) for step, value in series[name]], style))
+            line = [(_share_x(step / last), place(value)) for step, value in series[name]]
+            parts.append(_stretched(_line(line, style, 1 if style == "us-thin" else 2), height))
     for step, value in series["valid_loss"]:
         parts.append(
             f'<circle class="us-ring" cx="{_x(step / last)}" cy="{place(value):.1f}" r="3.5" stroke-width="2"/>'
@@ -133,6 +138,64 @@ def loss_svg(curve: Sequence[Mapping[str, Any]], best_step: int | None = None, k
     described = "; ".join(f"{_worded(name)} ends at {found[-1][1]:.4g}" for name, found in series.items() if found)
     described += f"; {broken} values are not finite numbers and are left out" if broken else ""
     return _svg(key, "Loss over the optimiser steps", described, parts, height, None)
+
+
+def coverage_svg(
+    curves: Mapping[str, Sequence[Mapping[str, Any]]], width: int | None = None, key: str = "coverage"
+) -> str:
+    """Accuracy of the questions answered over the share of them: a line with its 95 % band for each run; "" if there is none.
+
+    Args:
+        curves: by the run's label the points of `coverage` in `metrics.json`: {"agreement", "coverage", "n", "accuracy",
+            "interval"}, from the questions on which all samples agree to all that have an answer.
+        width: in pixels, for a picture that stands alone; None fills the page's width.
+        key: makes the ids of title and description unique on a page.
+    """
+    curves = {label: points for label, points in curves.items() if points}
+    if not curves:
+        return ""
+    lowest: float = min(point["interval"][0] for points in curves.values() for point in points)
+    bottom: float = min(0.75, math.floor(lowest * 4) / 4)
+    top, floor = 22.0 + 20 * len(curves), 218.0 + 20 * len(curves)
+
+    def place(share: float) -> float:
+        return top + (floor - top) * (1 - share) / (1 - bottom)
+
+    parts = []
+    for share in (bottom, (1 + bottom) / 2, 1.0):
+        parts.append(f'<line class="us-grid" x1="0" x2="100%" y1="{place(share):.1f}" y2="{place(share):.1f}"/>')
+        parts.append(_text("0", place(share) - 3, f"{100 * share:g} % right", "us-soft us-s"))
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        label = f"{100 * share:.0f} %" + (" answered" if share == 1 else "")
+        parts.append(_text(_x(share), floor + 18, label, "us-soft us-s", anchor))
+    for number, (label, points) in enumerate(curves.items()):
+        style, dashes = _SERIES[number % len(_SERIES)]
+        y = 14.0 + 20 * number
+        parts.append(
+            f'<line class="{style}" x1="0" x2="28" y1="{y - 4}" y2="{y - 4}" stroke-width="2" stroke-dasharray="{dashes}"/>'
+        )
+        parts.append(_text("36", y, f"{_short(label)}: {_ends(points)}", "us-ink us-s"))
+        line = [(_share_x(point["coverage"]), place(point["accuracy"])) for point in points]
+        low, high = ([(_share_x(p["coverage"]), place(p["interval"][end])) for p in points] for end in (0, 1))
+        parts.append(_stretched(f'<polygon class="{_FILLS[style]}" points="{_joined([*high, *low[::-1]])}"/>', floor))
+        parts.append(_stretched(_line(line, style, 2, dashes), floor))
+        parts += [
+            f'<circle class="{style}" cx="{x:.2f}%" cy="{y:.1f}" r="1.5" stroke-width="3" fill="none"/>'
+            for x, y in line
+        ]
+    described = "; ".join(f"{label}: {_ends(points)}" for label, points in curves.items())
+    return _svg(key, "Accuracy over the share of questions answered", described, parts, floor + 30, width)
+
+
+def _ends(points: Sequence[Mapping[str, Any]]) -> str:
+    """Both ends of a coverage curve in words."""
+    first, last = points[0], points[-1]
+    all_of_them = f"{percent(last['accuracy'])} of {percent(last['coverage'])}"
+    return (
+        all_of_them
+        if first is last
+        else f"{percent(first['accuracy'])} of {percent(first['coverage'])} … {all_of_them}"
+    )
 
 
 def _finite(curve: Iterable[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
@@ -159,14 +222,22 @@ def _ceiling(value: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if value <= factor * power * (1 + 1e-9))
 
 
-def _polyline(points: Sequence[tuple[float, float]], style: str) -> str:
-    """A line whose x are percent and whose y are pixels: its own coordinate system is stretched, its stroke is not."""
-    path = " ".join(f"{x:.2f},{y:.1f}" for x, y in points)
+def _stretched(shape: str, height: float) -> str:
+    """A shape whose x are percent and whose y are pixels, in a coordinate system of its own, which is stretched."""
+    size = f'width="100%" height="{height:g}" viewBox="0 0 100 {height:g}"'
+    return f'<svg x="0" y="0" {size} preserveAspectRatio="none">{shape}</svg>'
+
+
+def _line(points: Sequence[tuple[float, float]], style: str, width: int, dashes: str = "none") -> str:
+    """A line to be stretched; its stroke is not."""
     return (
-        f'<svg x="0" y="0" width="100%" height="240" viewBox="0 0 100 240" preserveAspectRatio="none">'
-        f'<polyline class="{style}" points="{path}" fill="none" stroke-width="{1 if style == "us-thin" else 2}" '
-        'stroke-linejoin="round" vector-effect="non-scaling-stroke"/></svg>'
+        f'<polyline class="{style}" points="{_joined(points)}" fill="none" stroke-width="{width}" '
+        f'stroke-dasharray="{dashes}" stroke-linejoin="round" vector-effect="non-scaling-stroke"/>'
     )
+
+
+def _joined(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.2f},{y:.1f}" for x, y in points)
 
 
 def _share_x(share: float) -> float:

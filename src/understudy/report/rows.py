@@ -1,8 +1,8 @@
 """The rows that compare runs: one for each run and split, as objects, as aligned text, and as one sentence.
 
     {"run": "wordsums-pad", "method": "pad", "task": "wordsums", "teacher": "scripted", "student": "scratch:gpt2-tiny",
-     "split": "test", "n": 400, "error": 0, "accuracy": 0.93, "low": 0.9, "high": 0.95, "lenient_accuracy": 0.93,
-     "parsable": 0.99,
+     "split": "test", "fraction": 1.0, "n": 400, "error": 0, "accuracy": 0.93, "low": 0.9, "high": 0.95,
+     "lenient_accuracy": 0.93, "parsable": 0.99,
      "executable": 0.99, "truncated": 0.0, "repeated": 0.0, "parameters": 1200000, "completion_tokens": 41.3,
      "train_seconds": 130.0, "asked": 4000, "kept": 3712, "teacher_tokens": 812345, "teacher_usd": "0.41",
      "teacher_unpriced": None}
@@ -49,6 +49,7 @@ def _row(run: RunView, split: str | None) -> Json:
         "run": run.label,
         **{key: run.part(key) for key in ("method", "task", "teacher", "student")},
         "split": split,
+        "fraction": run.config.get("fraction", 1.0),
         **{key: metrics.get(key) for key in ("n", "error", "accuracy")},
         "low": low,
         "high": high,
@@ -170,6 +171,12 @@ COLUMNS = (
         "repeated",
         lambda row: percent(row["repeated"]),
         "share that ends in a loop: four or more copies of 1 to 20 words",
+    ),
+    Column(
+        "learned from",
+        lambda row: NOTHING if row.get("fraction", 1) == 1 else f"{100 * row['fraction']:g} %",
+        "share of the training questions that was taken; where there is none, all of them",
+        brief="data",
     ),
     Column("parameters", lambda row: amount(row["parameters"]), "of all students together", brief="params"),
     Column(

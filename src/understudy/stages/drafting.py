@@ -49,7 +49,7 @@ def draft(run: Run, path: Path, count: int = 8, formats: Sequence[str] = (), for
         raise RunError(
             f"{path} exists already, perhaps corrected by hand; nothing was asked. Another: --out; or --force"
         )
-    config = run.config.model_copy(update={"limit": count})
+    config = run.config.model_copy(update={"limit": count, "fraction": 1.0})
     apart = replace(run, config=config, dir=RunDir(run.dir.root / "drafts"))
     rows: list[jsonl.Row] = []
     with explain_os_errors(f"working in {apart.dir.root}"), apart.dir.locked():

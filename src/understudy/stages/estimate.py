@@ -172,7 +172,7 @@ def render(run: Run, lines: list[Line]) -> str:
     if not lines:
         return "This run asks no teacher: it costs nothing."
     head = f"{'step':<24}{'answers':>10}{'in store':>10}{'prompt tokens':>22}{'completion tokens':>22}{'price':>20}"
-    rows = [head]
+    rows = [run.fraction_note, head] if run.fraction_note else [head]
     for line in lines:
         tokens = f"{_span(line.prompt):>22}{_span(line.completion):>22}"
         rows.append(f"{line.step:<24}{line.samples:>10,}{line.stored:>10,}{tokens}{_price(line.low, line.high):>20}")

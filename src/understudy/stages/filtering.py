@@ -236,7 +236,7 @@ class Funnel:
 
     def add(self, question: Question, one: Judged) -> None:
         """Count one judged completion."""
-        group = self._group(question.id, one.completion)
+        group = self._group(question.id, one)
         self.numbers["asked"] += 1
         self.asked[group] += 1
         for name in TOKENS:
@@ -256,10 +256,13 @@ class Funnel:
         self.numbers["questions_kept"] += question.id != self._last_kept
         self._last_kept = question.id
 
-    def _group(self, question: str, completion: Completion) -> str:
-        """Who wrote a completion, and in which variant it was asked for."""
-        variant = self._prompter.variant(question).name if self._prompter else ""
-        named = [completion.model, f"variant {variant}" if variant else ""]
+    def _group(self, question: str, one: Judged) -> str:
+        """Who wrote a completion, and in which variant and with which set of worked examples it was asked for."""
+        named = [one.completion.model]
+        if self._prompter is not None:
+            variant, sets = self._prompter.variant(question).name, self._prompter.sets
+            named += [f"variant {variant}"] if variant else []
+            named += [f"set {one.sample % sets + 1}"] if sets > 1 else []
         return ", ".join(name for name in named if name)
 
     def to_json(self, questions: int, overlap: int, engine: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def begin(run: Run) -> None:
     said = [
         *run.task.notes(),
         *run.task.user_notes(),
+        run.fraction_note if run.method.roles() else "",
         _unlabelled(run),
         run.teacher.note() if uses_teacher(run) else "",
         run.sandbox().note,

@@ -4,6 +4,7 @@ once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -73,20 +74,21 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
 
 
 def _tried(run: Run) -> Prompter:
-    """The run's prompter, its templates tried on the first question.
+    """The run's prompter, its templates and sets tried on the first question.
 
     Raises:
-        ConfigError: a template is missing or fails; says file:line.
+        ConfigError: a template is missing or fails; says file:line. Or there are too few worked examples.
     """
     prompter = run.prompter()
     question = None
-    if any(variant.template for variant in prompter.variants):
+    if prompter.sets > 1 or any(variant.template for variant in prompter.variants):
         question = next((question for split in run.task.splits for question in run.questions(split)), None)
     if question is not None:
         for format in run.asked_formats():
             examples = run.task.demonstrations(format.name)
-            for variant in prompter.variants:
-                prompter.prompt(run.task, question, format, examples, run.config.generate.demonstrations, variant)
+            for variant, number in itertools.product(prompter.variants, range(prompter.sets)):
+                count = run.config.generate.demonstrations
+                prompter.prompt(run.task, question, format, examples, count, variant, number)
     return prompter
 
 

@@ -19,6 +19,7 @@ from understudy.prompts import Prompter
 from understudy.records import Prediction, Question, Sampling
 from understudy.rundir import RunDir
 from understudy.sandbox import Sandbox
+from understudy.stages.subset import Subset
 from understudy.tasks import Task
 from understudy.teachers import Teacher
 
@@ -41,10 +42,12 @@ class Run:
     dir: RunDir
     folder: Path = Path()
     progress: Progress = field(default_factory=Silent)
+    _subsets: list[Subset] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def questions(self, split: str) -> Iterator[Question]:
-        """The questions of a split, up to the configured limit."""
-        return itertools.islice(self.task.questions(split), self.config.limit)
+        """The questions of a split, up to the configured limit; of the training split the configured fraction of these."""
+        questions = itertools.islice(self.task.questions(split), self.config.limit)
+        return filter(self._subset.__contains__, questions) if self._is_cut(split) else questions
 
     def asked(self, source: Source) -> Iterator[Question]:
         """The questions that a source asks, in the order of its files."""
@@ -53,9 +56,33 @@ class Run:
                 yield from self.questions(split)
 
     def size(self, *splits: str) -> int:
-        """How many questions these splits have, up to the configured limit of each."""
-        sizes = (self.task.size(split) for split in splits if split in self.task.splits)
-        return sum(size if self.config.limit is None else min(size, self.config.limit) for size in sizes)
+        """How many questions these splits have, as `questions` gives them."""
+        there = [split for split in splits if split in self.task.splits]
+        return sum(self._subset.size if self._is_cut(split) else self.whole(split) for split in there)
+
+    def whole(self, split: str) -> int:
+        """How many questions a split has up to the configured limit, of which a fraction may be taken."""
+        size = self.task.size(split)
+        return size if self.config.limit is None else min(size, self.config.limit)
+
+    def _is_cut(self, split: str) -> bool:
+        return split == "train" and self.config.fraction < 1
+
+    @property
+    def _subset(self) -> Subset:
+        """The fraction of the training questions, drawn when it is first needed."""
+        if not self._subsets:
+            questions = itertools.islice(self.task.questions("train"), self.config.limit)
+            self._subsets.append(Subset(questions, self.config.fraction, self.config.fraction_seed))
+        return self._subsets[0]
+
+    @property
+    def fraction_note(self) -> str:
+        """What must be said where a run takes a fraction of the training questions; "" if it takes all."""
+        if not self._is_cut("train"):
+            return ""
+        taken, whole = self._subset.size, self.whole("train")
+        return f"{taken:,} of {whole:,} training questions are taken: fraction = {self.config.fraction:g}."
 
     def asked_formats(self) -> list[Format]:
         """The formats that the teacher is asked for."""
@@ -122,7 +149,8 @@ class Run:
     def task_state(self) -> dict[str, object]:
         """What the questions of this run depend on."""
         state = {"task": self.task.name, "fingerprint": self.task.fingerprint(), "limit": self.config.limit}
-        return {**state, **self.task.user_files()}
+        drawn = {"fraction": [self.config.fraction, self.config.fraction_seed]} if self._is_cut("train") else {}
+        return {**state, **drawn, **self.task.user_files()}
 
     def resolved(self) -> dict[str, Any]:
         """The configuration as JSON, with what the task worked out by itself."""

@@ -16,6 +16,7 @@ For every source, then for the first round of how a test question is answered.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from understudy.errors import ConfigError
@@ -76,7 +77,7 @@ def _source(run: Run, source: Source, question: Question) -> Iterator[str]:
         return
     yield _how(sampling, n, ())
     if source.by == "teacher":
-        yield from _teacher(run, question, source.format, settings.demonstrations)
+        yield from _teacher(run, question, source.format, settings.demonstrations, min(run.prompter().sets, n))
     else:
         yield from _said(f"## the student of the role {source.by}", [("", question.text)])
 
@@ -95,16 +96,16 @@ def _answer(run: Run, question: Question) -> Iterator[str]:
             yield from _said(f"## {who}", told)
 
 
-def _teacher(run: Run, question: Question, format: Format, demonstrations: int) -> Iterator[str]:
-    """What each teacher is told in each variant."""
+def _teacher(run: Run, question: Question, format: Format, demonstrations: int, sets: int = 1) -> Iterator[str]:
+    """What each teacher is told in each variant, with each of so many sets of worked examples."""
     teacher, prompter = run.teacher, run.prompter()
     examples = run.task.demonstrations(format.name)
     mine = prompter.variant(question.id)
     for share in teacher.parts if isinstance(teacher, MixedTeacher) else [Share(1.0, teacher)]:
-        for variant in prompter.variants:
+        for variant, number in itertools.product(prompter.variants, range(sets if format.worked else 1)):
             own = share.teacher.own_prompt(run.task, question, format)
             prompt = (
-                prompter.prompt(run.task, question, format, examples, demonstrations, variant)
+                prompter.prompt(run.task, question, format, examples, demonstrations, variant, number)
                 if own is None
                 else Prompt(own)
             )
@@ -113,6 +114,8 @@ def _teacher(run: Run, question: Question, format: Format, demonstrations: int) 
             title = [name + _of(share.share, share.teacher is teacher.part(question.id))]
             if variant.name:
                 title.append(f"variant {variant.name}" + _of(variant.share, variant is mine))
+            if sets > 1 and format.worked:
+                title.append(f"set {number + 1} of {sets} of the worked examples")
             yield from _said(f"## {'; '.join(title)}", told)
 
 

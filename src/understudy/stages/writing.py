@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, closing, nullcontext
 
 from understudy import students
 from understudy.methods import Source
-from understudy.procedures import AsyncCompleter, Completer, Procedure, derive_seed
+from understudy.procedures import AsyncCompleter, Completer, Procedure, derive_seed, together
 from understudy.prompts import Prompt
 from understudy.records import Completion, Question, Sampling
 from understudy.rundir import digest
@@ -83,15 +84,22 @@ class TeacherWriter(Writer):
         return self._asked(question).text
 
     def write(self, question: Question, n: int) -> Procedure[list[Completion]]:
-        asked, ask = self._asked(question), self.source.format.ask
-        return (yield from ask(self.run.task, self.source.by, asked.text, n, self.seed(question), asked.turns))
+        """`n` completions; neighbouring samples with the same prompt are one ask."""
+        sets = [self._asked(question, number) for number in range(min(n, self._prompter.sets))]
+        asks = []
+        for asked, samples in itertools.groupby(range(n), key=lambda sample: sets[sample % len(sets)]):
+            first, *more = samples
+            told = asked.text, 1 + len(more), self.seed(question), asked.turns, first
+            asks.append(self.source.format.ask(self.run.task, self.source.by, *told))
+        return list(itertools.chain.from_iterable((yield from together(asks))))
 
-    def _asked(self, question: Question) -> Prompt:
+    def _asked(self, question: Question, sample: int = 0) -> Prompt:
         task, format = self.run.task, self.source.format
         own = self.run.teacher.part(question.id).own_prompt(task, question, format)
         if own is not None:
             return Prompt(own)
-        return self._prompter.prompt(task, question, format, self._examples, self.run.config.generate.demonstrations)
+        count = self.run.config.generate.demonstrations
+        return self._prompter.prompt(task, question, format, self._examples, count, sample=sample)
 
 
 class StudentWriter(Writer):

@@ -7,6 +7,7 @@ computes the same plan and takes every n-th row of a step.
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Batch: TypeAlias = dict[str, Tensor]
 """Tensors of some rows: the model's inputs, and `labels` (rows, length), `weights` (rows,) and `objectives` (rows,)."""
+COUNTED_STEPS = 1000
+"""Over how many steps of a long training its tokens a step are taken."""
 
 
 @dataclass(slots=True)
@@ -117,6 +120,21 @@ def plan(groups: Sequence[Sequence[int]], batch_size: int, seed: int) -> Iterato
             step.extend(groups[group])
             members.add(group)
         epoch += 1
+
+
+def tokens_per_step(rows: Rows, batch_size: int, seed: int, steps: int) -> tuple[float, dict[str, float]]:
+    """Tokens of an optimiser step, padding aside: of prompts and targets together, and of each objective's targets.
+
+    Means over the first `steps` steps, of many the first `COUNTED_STEPS`.
+    """
+    total = 0
+    targets = dict.fromkeys(rows.names, 0)
+    counted = min(steps, COUNTED_STEPS)
+    for step in itertools.islice(plan(rows.groups, batch_size, seed), counted):
+        for number in step:
+            total += rows.length(number)
+            targets[rows.names[rows.objective(number)]] += len(rows.row(number)[1])
+    return total / counted, {name: tokens / counted for name, tokens in targets.items()}
 
 
 def micro_batches(rows: Rows, step: Sequence[int], size: int | None, rank: int, ranks: int) -> list[list[int]]:

@@ -40,6 +40,8 @@ class TrainSummary:
         parameters: numbers in the model.
         examples: rows it was trained on.
         dropped: rows that were too long.
+        tokens_per_step: of prompts and targets, mean over the optimiser steps, padding aside.
+        targets_per_step: of these the tokens to learn, by objective: what a second task costs.
         best_step: the step whose weights were saved.
         best_valid_loss: its validation loss; None without validation rows.
         seconds: of this call.
@@ -50,6 +52,8 @@ class TrainSummary:
     parameters: int
     examples: int
     dropped: int
+    tokens_per_step: float
+    targets_per_step: Mapping[str, float]
     best_step: int
     best_valid_loss: float | None
     seconds: float
@@ -116,11 +120,14 @@ def train(
             loading.save(loaded, out, _card(spec, rows, weights, settings, done, decoder))
             kept.remove()
         trainer.accelerator.wait_for_everyone()
+    tokens, targets = batches.tokens_per_step(rows, settings.batch_size, seed, settings.steps)
     return TrainSummary(
         steps=settings.steps,
         parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
         examples=len(rows),
         dropped=rows.dropped,
+        tokens_per_step=tokens,
+        targets_per_step=targets,
         best_step=done.best_step or done.step,
         best_valid_loss=done.best_loss if done.best_step else None,
         seconds=time.monotonic() - begin,
