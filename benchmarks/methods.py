@@ -32,7 +32,7 @@ from understudy.demo import Job, run_side_by_side
 from understudy.evidence.comparison import Right, accuracy, answered_right, compare
 from understudy.progress import Lines
 from understudy.records import Json
-from understudy.report.rows import NOTHING, amount, duration, percent, table
+from understudy.report.rows import NOTHING, amount, percent, table
 
 SHAPE = "scratch:llama-nano"
 SEEDS = 3
@@ -123,7 +123,6 @@ WAYS = (
     Way("rationale-pipeline", '"rationale-pipeline"'),
     Way("socratic", '"socratic"'),
     Way("socratic, unified", '{ name = "socratic", mode = "unified" }'),
-    Way("socratic, program solver", '{ name = "socratic", solver = "program" }'),
     *PROGRAMS,
     Way("copy the nearest program", '"pad"', student="nearest"),
     Way("teacher: few-shot-cot", '"few-shot-cot"'),
@@ -209,7 +208,7 @@ def measure(way: Way, against: Way | None, scale: Scale, out: Path) -> Json:
         "difference_by_seed": list(difference.by_seed) if difference else None,
         **{
             key: _mean([row[key] for row in rows])
-            for key in ("parsable", "executable", "completion_tokens", "train_seconds", "parameters", "teacher_tokens")
+            for key in ("parsable", "executable", "completion_tokens", "parameters", "teacher_tokens")
         },
     }
 
@@ -250,12 +249,11 @@ def shown(row: Json) -> list[str]:
         percent(row["executable"]),
         amount(row["completion_tokens"]),
         amount(row["parameters"]),
-        duration(row["train_seconds"]),
         amount(row["teacher_tokens"]),
     ]
 
 
-HEADS = ("method", "accuracy (95 %)", "seeds", "less {}", "ran", "tokens", "parameters", "training", "teacher tokens")
+HEADS = ("method", "accuracy (95 %)", "seeds", "less {}", "ran", "tokens", "parameters", "teacher tokens")
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -278,8 +276,7 @@ student this small learns of this task, not what they are worth elsewhere.
 
 `accuracy` is the mean over the seeds, with an interval for which questions were drawn; `less pad` is the paired
 difference on the same questions, in points, with its 95 % interval; `seeds` shows what hangs on the initial weights and
-the order of the rows. `tokens` are written for one question at answer time; `training` is the time of all roles on one
-core, another run beside it.
+the order of the rows. `tokens` are written for one question at answer time, `parameters` are those of all roles together.
 
 {methods}
 
