@@ -168,7 +168,8 @@ class Filter(Settings):
     """Deciding which rationales a student may learn from."""
 
     keep: Literal["right", "agreed", "parsed", "all"] | None = None
-    """What to keep instead of what the method's source says: `right`, `agreed`, `parsed` or `all`."""
+    """What to keep of what the teacher or humans wrote instead of what the method says: `right`, `agreed`, `parsed` or
+    `all`."""
     unlabelled: Literal["parsed", "agreed", "drop"] = "parsed"
     """What `right` means for a question without a gold answer: `parsed` (an answer could be read; a program must run),
     `agreed` (the answer that most of several samples reach) or `drop` (nothing is kept)."""
