@@ -302,3 +302,16 @@ def test_another_number_of_voters_trains_nothing_again(tmp_path: Path, recipe: d
     assert redone == {"evaluate", "report"}
     walk(run)
     assert json.loads(run.dir.metrics.read_text())["splits"]["test"]["coverage"] is not None
+
+
+def test_one_role_may_be_trained_otherwise_and_then_only_what_depends_on_it_is_made_again(
+    tmp_path: Path, recipe: dict[str, Any]
+) -> None:
+    table = {**tiny(recipe, "program"), "student": "nearest"}
+    walk(make_run(table, tmp_path, tmp_path / "run"))
+    table["train"]["roles"] = {"verifier": {"steps": 9}}
+    run = make_run(table, tmp_path, tmp_path / "run")
+    assert {step.name for step in plan(run.method) if not step.is_done(run)} == {"train-verifier", "report"}
+    table["train"]["roles"] = {"generator": {"steps": 9}}
+    run = make_run(table, tmp_path, tmp_path / "run")
+    assert "train-generator" in {step.name for step in plan(run.method) if not step.is_done(run)}

@@ -240,6 +240,24 @@ class Train(Settings):
     """Steps between two looks at the validation split and two checkpoints."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the forward pass."""
+    roles: dict[str, dict[str, Any]] = {}
+    """What is otherwise for one role of a method that trains several: `[train.roles.verifier]` with keys of `[train]`."""
+
+    def of(self, role: str) -> Train:
+        """The settings of one role."""
+        table = self.model_dump(exclude={"roles"})
+        return Train.model_validate({**table, **self.roles.get(role, {})})
+
+    @model_validator(mode="after")
+    def _roles_can_be_trained(self) -> Train:
+        for role, table in self.roles.items():
+            place = f"roles.{role}"
+            if whole := sorted({"validation", "roles"} & set(table)):
+                raise hidden(f"{place}.{whole[0]} is for all roles together; set train.{whole[0]}")
+            _, problems = parse(Train, table, key=place)
+            if problems:
+                raise hidden("; ".join(problems))
+        return self
 
 
 class Evaluate(Settings):

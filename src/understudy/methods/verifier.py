@@ -18,8 +18,8 @@ token; it also speaks before the first token of a solution; the text names no lo
 reading. Equal solutions of a question are learned once (`filter.duplicates = "keep"` learns each, as the paper does),
 at test time each has its place and its vote. A solution without a readable answer is a wrong one to learn from and is
 never chosen; one that was cut is left out. Programs are run, so the verifier is spared those that fail. How long each
-student is trained, and with what dropout, is the configuration's word, the same for both; the paper trains the
-generator for two epochs, since the solutions of a longer one differ too little, and the verifier for one.
+student is trained is the configuration's word (`[train]`, `[train.roles.verifier]`); the paper trains the generator for
+two epochs, since the solutions of a longer one differ too little, and the verifier for one. No dropout is added.
 """
 
 from __future__ import annotations
