@@ -108,7 +108,7 @@ PROGRAMS = (
     PAD,
     Way("pad, 10 votes", '"pad"', evaluate=VOTES, trained="pad"),
     Way("pad-refinement", '"pad-refinement"'),
-    Way("verifier", '"verifier"'),
+    Way("verifier", '{ name = "verifier", format = "program", solutions = 4, samples = 10 }'),
 )
 WAYS = (
     Way("finetune", '"finetune"', max_tokens=8),

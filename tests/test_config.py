@@ -148,3 +148,36 @@ def test_the_schema_knows_the_keys_of_every_part() -> None:
     assert json.loads(json.dumps(schema)) == schema
     assert schema["properties"]["train"]
     assert isinstance(Config(**MINIMAL), Settings)
+
+
+def test_a_role_may_be_trained_otherwise() -> None:
+    config, problems = parse(Config, {**MINIMAL, "train": {"steps": 9, "roles": {"solver": {"steps": 7, "clip": 2.0}}}})
+    assert config is not None
+    assert problems == []
+    assert (config.train.of("solver").steps, config.train.of("solver").clip, config.train.of("solver").roles) == (
+        7,
+        2,
+        {},
+    )
+    assert (config.train.of("student").steps, config.train.of("student").clip) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"stpes": 7}, "train: unknown key 'roles.solver.stpes'; did you mean 'steps'?"),
+        ({"steps": 0, "clip": -1}, "train: roles.solver.steps = 0: input should be greater than or equal to 1; roles"),
+        ({"validation": 0.1}, "train: roles.solver.validation is for all roles together; set train.validation"),
+        ({"roles": {}}, "train: roles.solver.roles is for all roles together"),
+    ],
+)
+def test_a_role_cannot_be_trained_by_what_is_no_setting_of_a_training(table: dict[str, Any], said: str) -> None:
+    _, [problem] = parse(Config, {**MINIMAL, "train": {"roles": {"solver": table}}})
+    assert problem.startswith(said)
+
+
+def test_a_role_that_the_method_does_not_train_is_told() -> None:
+    table = {**MINIMAL, "method": "verifier", "train": {"roles": {"genrator": {"steps": 5}, "verifier": {"steps": 6}}}}
+    assert problems(table) == ["unknown role 'train.roles.genrator'; did you mean 'generator'?"]
+    [problem] = problems({**table, "method": "few-shot-cot", "train": {"roles": {"verifier": {}}}})
+    assert problem.endswith("there are: none")

@@ -124,3 +124,38 @@ def test_a_twice_as_heavy_row_counts_like_the_row_twice() -> None:
     twice = torch.tensor([0, 0, 1])
     plain_sums = objective_sums(logits[twice], labels[twice], torch.ones(3), torch.tensor([0, 0, 0]), 1) / 11
     assert torch.allclose(heavy, plain_sums)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.floats(0, 1, width=32) | st.none()), min_size=1, max_size=6),
+    st.floats(0, 3, width=32),
+)
+def test_a_row_with_a_value_costs_the_squared_error_of_the_head(
+    rows: list[tuple[int, float | None]], weight: float
+) -> None:
+    logits, labels, _, _ = batch([(tokens, 0, 1.0) for tokens, _ in rows])
+    said = torch.randn(labels.shape)
+    values = torch.tensor([math.nan if value is None else value for _, value in rows])
+    objectives = torch.tensor([int(value is not None) for _, value in rows])
+    expected = [0.0, 0.0]
+    for i, (tokens, value) in enumerate(rows):
+        for position in range(5 - tokens, 5):
+            if value is None:
+                expected[0] -= float(torch.log_softmax(logits[i, position], 0)[labels[i, position]]) * weight
+            else:
+                expected[1] += (float(said[i, position]) - value) ** 2 * weight
+    weights = torch.full((len(rows),), weight)
+    sums = objective_sums(logits, labels, weights, objectives, 2, said, values)
+    assert sums.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_a_row_with_a_value_moves_no_logit_and_one_without_no_value() -> None:
+    logits, labels, weights, _ = batch([(3, 0, 1.0), (5, 1, 1.0)])
+    said = torch.zeros(labels.shape, requires_grad=True)
+    logits.requires_grad_()
+    objectives, values = torch.tensor([0, 1]), torch.tensor([math.nan, 1.0])
+    objective_sums(logits, labels, weights, objectives, 2, said, values).sum().backward()
+    assert logits.grad is not None
+    assert said.grad is not None
+    assert [bool(row.any()) for row in logits.grad] == [True, False]
+    assert [bool(row.any()) for row in said.grad] == [False, True]

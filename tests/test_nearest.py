@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from understudy.procedures import Score
 from understudy.records import Example
 from understudy.students.nearest import NearestStudent, numbers, renumbered
 
@@ -63,3 +64,19 @@ def test_numbers_are_replaced_by_position_and_value(program: str, old: str, new:
 
 def test_a_program_copied_to_its_own_question_is_unchanged() -> None:
     assert copied([ROWS, PENS], PENS[0]) == PENS[1]
+
+
+def test_a_score_is_the_value_of_the_nearest_prompt_and_target_together() -> None:
+    student = NearestStudent(
+        [
+            Example("a", "Tom buys 3 pens.", "plus all along", "value", value=1.0),
+            Example("b", "Tom buys 3 pens.", "minus for once", "value", value=0.0),
+            Example("c", "Tom buys 3 pens.", "minus for ever"),
+        ]
+    )
+    asked = Score("s", "Tom buys 7 pens.", ("minus for ever", "plus for once", "plus all"))
+    assert student.score([asked, asked]) == [[0.0, 0.0, 1.0]] * 2
+
+
+def test_without_values_every_score_is_zero() -> None:
+    assert NearestStudent([Example("a", "Tom buys 3 pens.", "plus")]).score([Score("s", "Tom", ("x", "y"))]) == [[0, 0]]

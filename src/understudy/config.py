@@ -171,7 +171,8 @@ class Filter(Settings):
     """Deciding which rationales a student may learn from."""
 
     keep: Literal["right", "agreed", "parsed", "all"] | None = None
-    """What to keep instead of what the method's source says: `right`, `agreed`, `parsed` or `all`."""
+    """What to keep of what the teacher or humans wrote instead of what the method says: `right`, `agreed`, `parsed` or
+    `all`."""
     unlabelled: Literal["parsed", "agreed", "drop"] = "parsed"
     """What `right` means for a question without a gold answer: `parsed` (an answer could be read; a program must run),
     `agreed` (the answer that most of several samples reach) or `drop` (nothing is kept)."""
@@ -242,6 +243,24 @@ class Train(Settings):
     """Steps between two looks at the validation split and two checkpoints."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the forward pass."""
+    roles: dict[str, dict[str, Any]] = {}
+    """What is otherwise for one role of a method that trains several: `[train.roles.verifier]` with keys of `[train]`."""
+
+    def of(self, role: str) -> Train:
+        """The settings of one role."""
+        table = self.model_dump(exclude={"roles"})
+        return Train.model_validate({**table, **self.roles.get(role, {})})
+
+    @model_validator(mode="after")
+    def _roles_can_be_trained(self) -> Train:
+        for role, table in self.roles.items():
+            place = f"roles.{role}"
+            if whole := sorted({"validation", "roles"} & set(table)):
+                raise hidden(f"{place}.{whole[0]} is for all roles together; set train.{whole[0]}")
+            _, problems = parse(Train, table, key=place)
+            if problems:
+                raise hidden("; ".join(problems))
+        return self
 
 
 class Evaluate(Settings):

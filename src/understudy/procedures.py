@@ -49,6 +49,7 @@ class Ask:
         first_sample: number of the first sample, so that more can be asked for later.
         key: which procedure asks (the question's id); set by the driver, for recordings and test doubles to look up.
         turns: the same input as turns of a chat, (`system`, `user` or `assistant`, text), for whoever takes it so.
+        temperature: instead of that of the sampling; None leaves it.
     """
 
     role: str
@@ -61,11 +62,19 @@ class Ask:
     first_sample: int = 0
     key: str = ""
     turns: tuple[tuple[str, str], ...] = ()
+    temperature: float | None = None
+
+    def sampled(self, usual: Sampling) -> Sampling:
+        """How its tokens are picked, where `usual` is the driver's sampling."""
+        sampling = self.sampling or usual
+        return sampling if self.temperature is None else replace(sampling, temperature=self.temperature)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Mean log-likelihood a token of each of `targets` after `prompt`, by `role`."""
+    """How good each of `targets` is after `prompt`, by `role`: what its value head says of the whole target; of a role
+    without one the mean log-likelihood a token.
+    """
 
     role: str
     prompt: str
@@ -124,7 +133,7 @@ class Scorer(Protocol):
     """Whoever can score targets: a student."""
 
     def score(self, scores: Sequence[Score]) -> list[list[float]]:
-        """Mean log-likelihood a token of every target, in order."""
+        """The score of every target, in order."""
         ...
 
 
@@ -297,7 +306,7 @@ class Driver:
                 call.n,
                 call.prefix,
                 call.stop,
-                call.sampling or self.sampling,
+                call.sampled(self.sampling),
                 derive_seed(self.seed, key, number, i) if call.seed is None else call.seed,
                 call.first_sample,
                 key,

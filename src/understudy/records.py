@@ -104,11 +104,13 @@ class Rationale(Record):
         text: the reasoning alone: a program, a chain of thought; "" in the format `label`.
         answer: the final answer, normalised by the reader of its format; None if it has none (a PaLM chain that was cut).
         evidence: what reading it showed (the value a program returned, its line count), for the report.
+        correct: whether the filter found the answer right; None if nobody graded it.
     """
 
     text: str
     answer: str | None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    correct: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Fault(Record):
 
 @dataclass(frozen=True, slots=True)
 class Example(Record):
-    """One row a student trains on: cross-entropy on `target` given `prompt`.
+    """One row a student trains on: cross-entropy on `target` given `prompt`, or a value at every token of it.
 
     Attributes:
         question: id of the question it was built from.
@@ -135,6 +137,8 @@ class Example(Record):
         objective: which term of the role's loss the row counts to (`label`, `rationale`, `program`, ...).
         weight: of every token of the row within its objective.
         group: rows of one group stay in one optimiser step; the question's id if empty.
+        value: what a value head must say at every token of `target`; then the row's loss is its squared error, and the
+            student does not learn to write `target`.
     """
 
     question: str
@@ -143,6 +147,7 @@ class Example(Record):
     objective: str = "target"
     weight: float = 1.0
     group: str = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ METHODS: Registry[Method] = Registry(
         "single-task": "understudy.methods.single_task:SingleTask",
         "socratic": "understudy.methods.socratic:SocraticCot",
         "step-by-step": "understudy.methods.step_by_step:StepByStep",
+        "verifier": "understudy.methods.verifier:Verifier",
         "zero-shot-cot": "understudy.methods.zero_shot_cot:ZeroShotCotAlone",
     },
 )

@@ -38,6 +38,7 @@ class Source:
         by: who writes them: `teacher`, or the name of a role that is trained before.
         splits: which splits' questions are asked; those the task does not have are passed over.
         samples: completions a question; None leaves it to `generate.samples`.
+        temperature: of their sampling; None leaves it to `generate.temperature`.
         keep: `right` (reaches the gold answer), `agreed` (the answer most samples of the question reach; no gold needed),
             `parsed` (has an answer) or `all` (whatever reasoning or answer could be read, as Distilling Step-by-Step did).
         faulty: whether the method learns from what is rejected, too: `found` then has it under `<name>.faulty`, each the
@@ -49,6 +50,7 @@ class Source:
     by: str = "teacher"
     splits: tuple[str, ...] = ("train", "valid")
     samples: int | None = None
+    temperature: float | None = None
     keep: Keep = "right"
     faulty: bool = False
 
@@ -61,12 +63,14 @@ class Role:
         name: `student`, or what it does: `decomposer`, `solver`.
         sources: where its rationales come from; none for a role that learns from gold answers alone.
         start: name of an earlier role whose weights it starts from; None starts from the configured student.
+        head: `lm` writes texts; `value` also says one number at every token, learned from the examples with a `value`.
         objectives: weight of each term of the loss; the names are those of its examples' `objective`.
     """
 
     name: str
     sources: tuple[Source, ...] = ()
     start: str | None = None
+    head: Literal["lm", "value"] = "lm"
     objectives: Mapping[str, float] = field(default_factory=lambda: {"target": 1.0})
 
 

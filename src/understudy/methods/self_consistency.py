@@ -40,7 +40,7 @@ def elected(task: Task, samples: Sequence[Prediction]) -> Prediction:
             known = next((other for other in votes if task.answer_kind.same(answer, other)), answer)
             votes[known] = votes.get(known, 0) + 1
     texts = tuple(text for sample in samples for text in sample.texts)
-    evidence = _gathered(samples)
+    evidence = gathered(samples)
     if votes:
         winner = max(votes, key=votes.__getitem__)
         return Prediction(winner, texts, "", {**evidence, "votes": votes, "agreement": votes[winner] / len(samples)})
@@ -51,7 +51,8 @@ def elected(task: Task, samples: Sequence[Prediction]) -> Prediction:
     )
 
 
-def _gathered(samples: Sequence[Prediction]) -> dict[str, list[Any]]:
+def gathered(samples: Sequence[Prediction]) -> dict[str, list[Any]]:
+    """What the evidence of all samples tells of their completions and programs."""
     found: dict[str, list[Any]] = {}
     for sample in samples:
         for key in _LISTED:

@@ -134,11 +134,12 @@ class _Merged:
 
 
 def _kept(row: Mapping[str, Any]) -> Rationale:
-    return Rationale(row["text"], row.get("answer"), row.get("evidence", {}))
+    return Rationale(row["text"], row.get("answer"), row.get("evidence", {}), row.get("correct"))
 
 
 def _rejected(row: Mapping[str, Any]) -> Rationale:
-    return Rationale(row["text"], row.get("answer"), {"slug": row["slug"], "error": row.get("evidence", "")})
+    evidence = {"slug": row["slug"], "error": row.get("evidence", "")}
+    return Rationale(row["text"], row.get("answer"), evidence, row.get("correct"))
 
 
 def _held_out(run: Run, question: Question) -> bool:

@@ -7,7 +7,7 @@ It shows whether a task and a method fit before anything is spent. The matrix in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from understudy.methods import Method
 from understudy.procedures import Ask
@@ -42,7 +42,8 @@ def dry_run(task: Task, method: Method, question: Question) -> Rehearsal:
         for source in role.sources:
             shown = task.demonstrations(source.format.name)
             prompts.append(source.format.prompt(task, question, shown))
-            found[source.name] = [shown[0][1] if shown else Rationale(source.format.made_up, question.answer)]
+            rationale = shown[0][1] if shown else Rationale(source.format.made_up, question.answer)
+            found[source.name] = [replace(rationale, correct=True)]
         examples += method.examples(task, role, question, found)
     calls = next(method.answer(task, question))
     prompts += [call.prompt for call in calls if isinstance(call, Ask)]

@@ -68,8 +68,8 @@ def outputs(run: Run, source: Source) -> list[Path]:
 
 
 def keep(run: Run, source: Source) -> str:
-    """What this source keeps: the configuration's word, else the method's."""
-    return run.config.filter.keep or source.keep
+    """What this source keeps: the configuration's word if the teacher or humans wrote it, else the method's."""
+    return (source.by in ("teacher", "human") and run.config.filter.keep) or source.keep
 
 
 def rule(run: Run, source: Source, labelled: bool) -> str:

@@ -38,6 +38,7 @@ def inputs(run: Run, source: Source) -> dict[str, Any]:
         **run.task_state(),
         **run.config.generate.model_dump(exclude={"concurrency"}),
         "samples": run.samples(source),
+        "temperature": run.writing(source).temperature,
         "splits": source.splits,
         "format": repr(source.format),
         "by": writer(run, source).identity(),

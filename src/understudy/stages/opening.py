@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from understudy.config import Config, Part, apply_overrides, mixed, parse, read_toml
+from understudy.config import Config, Part, apply_overrides, mixed, parse, read_toml, unknown
 from understudy.errors import ConfigError, DataError
 from understudy.methods import METHODS, Method
 from understudy.progress import Progress, Silent
@@ -64,6 +64,7 @@ def make_run(table: dict[str, Any], folder: Path, out: Path, progress: Progress 
     problems += found
     if task and method and teacher:
         problems += _misfit(task, method, teacher, out)
+        problems += _unknown_roles(config, method) if config else []
     if problems or not (config and task and method and teacher):
         raise ConfigError(problems, place)
     run = Run(config, task, method, teacher, RunDir(out), folder, progress or Silent())
@@ -100,6 +101,12 @@ def _misfit(task: Task, method: Method, teacher: Teacher, out: Path) -> list[str
         return [str(error)]
     found = [f"method {method.name!r} does not fit task {task.name!r}: {of_task}"] if of_task else []
     return found + ([f"teacher {teacher.name!r} does not fit method {method.name!r}: {of_method}"] if of_method else [])
+
+
+def _unknown_roles(config: Config, method: Method) -> list[str]:
+    """The roles that are to be trained in some way, and that the method does not train."""
+    known = [role.name for role in method.roles()] or ["none"]
+    return [unknown("role", f"train.roles.{role}", role, known) for role in config.train.roles if role not in known]
 
 
 def _part(table: dict[str, Any], key: str, default: str = "") -> Part:

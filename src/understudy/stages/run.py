@@ -93,6 +93,12 @@ class Run:
     def samples(self, source: Source) -> int:
         return self.config.generate.samples if source.samples is None else source.samples
 
+    def writing(self, source: Source) -> Sampling:
+        """How the completions of a source are written."""
+        settings = self.config.generate
+        temperature = settings.temperature if source.temperature is None else source.temperature
+        return Sampling(temperature, settings.max_tokens, settings.top_p)
+
     def answer(self, question: Question) -> Procedure[Prediction]:
         """How one question is answered: as the method does, or by the vote of several such answers."""
         votes = self.config.evaluate.votes

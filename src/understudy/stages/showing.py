@@ -69,15 +69,16 @@ def _find(run: Run, id: str, splits: Sequence[str]) -> Question:
 
 
 def _source(run: Run, source: Source, question: Question) -> Iterator[str]:
-    settings, n = run.config.generate, run.samples(source)
-    sampling = Sampling(settings.temperature, settings.max_tokens, settings.top_p)
+    n = run.samples(source)
     yield f"# source {source.name}: question {question.id}"
     if source.by == "human":
         yield "written by humans: nobody is asked"
         return
-    yield _how(sampling, n, ())
+    yield _how(run.writing(source), n, ())
     if source.by == "teacher":
-        yield from _teacher(run, question, source.format, settings.demonstrations, min(run.prompter().sets, n))
+        yield from _teacher(
+            run, question, source.format, run.config.generate.demonstrations, min(run.prompter().sets, n)
+        )
     else:
         yield from _said(f"## the student of the role {source.by}", [("", question.text)])
 
@@ -90,7 +91,7 @@ def _answer(run: Run, question: Question) -> Iterator[str]:
         return
     for call in next(run.answer(question)):
         if isinstance(call, Ask):
-            yield _how(call.sampling or run.sampling, call.n, call.stop)
+            yield _how(call.sampled(run.sampling), call.n, call.stop)
             told = messages(call) if call.turns else [("", call.prompt + call.prefix)]
             who = "the teacher" if call.role == "teacher" else f"the student of the role {call.role}"
             yield from _said(f"## {who}", told)

@@ -23,8 +23,9 @@ def inputs(run: Run, role: Role) -> dict[str, Any]:
     """What the student depends on."""
     return {
         "examples": run.dir.left_by(f"build-{role.name}"),
-        "train": run.config.train.model_dump(),
+        "train": run.config.train.of(role.name).model_dump(exclude={"roles"}),
         "objectives": dict(role.objectives),
+        "head": role.head,
         "student": run.config.student,
         "start": run.dir.left_by(f"train-{role.start}", run.dir.student(role.start)) if role.start else None,
         "seed": run.config.seed,
@@ -50,7 +51,7 @@ def train(run: Run, role: Role) -> int:
 def _train_model(run: Run, role: Role) -> int:
     from understudy.students.trainer import train as train_student
 
-    settings = run.config.train
+    settings = run.config.train.of(role.name)
     with run.progress.bar(f"train {role.name}", settings.steps) as bar:
         shown = 0
 
@@ -68,6 +69,7 @@ def _train_model(run: Run, role: Role) -> int:
             validation=run.dir.held_out(role.name),
             settings=settings,
             objectives=dict(role.objectives),
+            head=role.head,
             seed=run.config.seed,
             out=run.dir.student(role.name),
             log=run.dir.training(role.name),

@@ -17,7 +17,7 @@ from understudy import students
 from understudy.methods import Source
 from understudy.procedures import AsyncCompleter, Completer, Procedure, derive_seed, together
 from understudy.prompts import Prompt
-from understudy.records import Completion, Question, Sampling
+from understudy.records import Completion, Question
 from understudy.rundir import digest
 from understudy.stages.run import Run
 from understudy.teachers.account import Account
@@ -32,8 +32,7 @@ class Writer(ABC):
 
     def __init__(self, run: Run, source: Source) -> None:
         self.run, self.source = run, source
-        settings = run.config.generate
-        self.sampling = Sampling(settings.temperature, settings.max_tokens, settings.top_p)
+        self.sampling = run.writing(source)
 
     @abstractmethod
     def identity(self) -> str:

@@ -4,6 +4,7 @@
     loading.py      a model folder or hub id, checked; the folder a student is saved as
     encoding.py     an `Example` as token ids
     batches.py      which examples form an optimiser step, and their tensors
+    heads.py        a head that says one number at every token
     losses.py       the loss
     preview.py      the first batch as text, checked
     checkpoints.py  what a killed training goes on from

@@ -8,6 +8,7 @@ computes the same plan and takes every n-th row of a step.
 from __future__ import annotations
 
 import itertools
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from understudy.procedures import derive_seed
 from understudy.records import Example
+from understudy.students import heads
 from understudy.students.encoding import Architecture, Encoded
 from understudy.students.losses import IGNORED
 
@@ -26,14 +28,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Batch: TypeAlias = dict[str, Tensor]
-"""Tensors of some rows: the model's inputs, and `labels` (rows, length), `weights` (rows,) and `objectives` (rows,)."""
+"""Tensors of some rows: the model's inputs, `labels` (rows, length), and of each row `weights`, `objectives` and `values`
+(rows,), NaN where it has none."""
 COUNTED_STEPS = 1000
 """Over how many steps of a long training its tokens a step are taken."""
 
 
 @dataclass(slots=True)
 class Rows:
-    """Encoded examples in flat arrays: about 4 bytes a token and 30 a row.
+    """Encoded examples in flat arrays: about 4 bytes a token and 34 a row.
 
     Attributes:
         names: the objectives; a row keeps the position of its own.
@@ -46,6 +49,7 @@ class Rows:
     _prompts: array[int] = field(default_factory=lambda: array("i"))
     _weights: array[float] = field(default_factory=lambda: array("f"))
     _objectives: array[int] = field(default_factory=lambda: array("h"))
+    _values: array[float] = field(default_factory=lambda: array("f"))
     _groups: dict[str, array[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -60,6 +64,7 @@ class Rows:
         self._prompts.append(len(encoded.prompt))
         self._weights.append(example.weight)
         self._objectives.append(self.names.index(example.objective))
+        self._values.append(math.nan if example.value is None else example.value)
 
     def row(self, number: int) -> tuple[Sequence[int], Sequence[int]]:
         """Prompt and target ids of a row."""
@@ -79,12 +84,21 @@ class Rows:
         """Which of `names` a row counts to."""
         return self._objectives[number]
 
+    def value(self, number: int) -> float:
+        """What a value head must say at every target token of a row; NaN if it teaches the tokens themselves."""
+        return self._values[number]
+
     def counts(self, numbers: Iterable[int]) -> Tensor:
         """(objectives,) sum of the weights of the target tokens in some rows: the divisors of the loss."""
         counts = [0.0] * len(self.names)
         for n in numbers:
             counts[self._objectives[n]] += self._weights[n] * (self.length(n) - self._prompts[n])
         return torch.tensor(counts, dtype=torch.float32)
+
+    @property
+    def valued(self) -> bool:
+        """Whether any row has a value."""
+        return not all(map(math.isnan, self._values))
 
     @property
     def groups(self) -> list[Sequence[int]]:
@@ -161,6 +175,7 @@ class Collator:
         batch = self._decoder(numbers) if self.architecture == "decoder" else self._encoder_decoder(numbers)
         batch["weights"] = torch.tensor([self.rows.weight(n) for n in numbers], dtype=torch.float32)
         batch["objectives"] = torch.tensor([self.rows.objective(n) for n in numbers], dtype=torch.long)
+        batch["values"] = torch.tensor([self.rows.value(n) for n in numbers], dtype=torch.float32)
         return batch
 
     def _decoder(self, numbers: Sequence[int]) -> Batch:
@@ -209,6 +224,13 @@ def accepted(model: PreTrainedModel) -> frozenset[str]:
 
 def target_logits(model: torch.nn.Module, batch: Batch, accepts: frozenset[str]) -> Tensor:
     """(rows, length, vocabulary) logits that predict `batch["labels"]`."""
+    return target_outputs(model, batch, accepts)[0]
+
+
+def target_outputs(
+    model: torch.nn.Module, batch: Batch, accepts: frozenset[str], head: torch.nn.Linear | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """`target_logits`, and (rows, length) what `head` says at the same positions; None without a head."""
     inputs: dict[str, Tensor | int | bool] = {
         "input_ids": batch["input_ids"],
         "attention_mask": batch["attention_mask"],
@@ -223,8 +245,12 @@ def target_logits(model: torch.nn.Module, batch: Batch, accepts: frozenset[str])
             inputs["logits_to_keep"] = wanted
     if "use_cache" in accepts:
         inputs["use_cache"] = False
-    logits: Tensor = model(**inputs).logits
-    return logits[:, -wanted:]
+    if head is None:
+        logits: Tensor = model(**inputs).logits
+        return logits[:, -wanted:], None
+    outputs = model(**inputs, output_hidden_states=True)
+    layers = outputs.decoder_hidden_states if "decoder_input_ids" in batch else outputs.hidden_states
+    return outputs.logits[:, -wanted:], heads.values(head, layers[-1][:, -wanted:])
 
 
 def positions(mask: Tensor) -> Tensor:

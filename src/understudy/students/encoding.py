@@ -11,6 +11,7 @@ the encoder can end it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -152,8 +153,8 @@ def encode(
     """Each example with its ids, or with None if it is too long and `too_long` is `drop`.
 
     Raises:
-        StudentError: an example is too long, has no target, a weight below zero or an objective without a weight; names
-        its question.
+        StudentError: an example is too long, has no target, a weight below zero, a value that is not finite or an
+        objective without a weight; names its question.
     """
     for example in examples:
         place = f"the example of question {example.question!r}"
@@ -169,6 +170,10 @@ def encode(
         if not 0 <= example.weight < float("inf"):
             raise StudentError(
                 f"{place} has the weight {example.weight}, expected a number from 0; the stage build made it"
+            )
+        if example.value is not None and not math.isfinite(example.value):
+            raise StudentError(
+                f"{place} has the value {example.value}, expected a finite number; the stage build made it"
             )
         encoded = encoder.example(example)
         problem = encoder.problem(encoded)

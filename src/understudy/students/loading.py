@@ -5,6 +5,7 @@
 
     students/student/   config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json
                         understudy.json (an `Encoding`)  README.md (the model card)
+                        value_head.safetensors (see heads.py; only of a role with a value head)
 
 A pickle can run code when it is read, so it never is, and no code of a model folder is executed.
 """
@@ -67,6 +68,8 @@ def load(
     Raises:
         StudentError: there is no such model, or it cannot be trained; says what to do.
     """
+    from understudy.students import heads
+
     with quiet():
         if spec.startswith(scratch.PREFIX):
             shape = scratch.shape_of(spec)
@@ -83,6 +86,8 @@ def load(
         place = str(folder) if folder.is_dir() else spec
         config, tokenizer, model = _pretrained(place, folder.is_dir(), dtype, revision)
     _check_tokens(place, tokenizer, model)
+    if folder.is_dir():
+        heads.load(model, folder)
     found = _read_encoding(folder / ENCODING_FILE) if folder.is_dir() else None
     chat = bool(getattr(tokenizer, "chat_template", None)) and not config.is_encoder_decoder
     return Loaded(model, tokenizer, found or Encoding(_architecture(config), chat=chat))
@@ -208,6 +213,8 @@ def save(loaded: Loaded, folder: Path, card: str) -> None:
         folder: where; `AutoModelFor*.from_pretrained(folder)` reads it as well.
         card: the text of its README.md.
     """
+    from understudy.students import heads
+
     beside = folder.with_name(folder.name + ".tmp")
     with explain_os_errors("saving a student"), quiet():
         shutil.rmtree(beside, ignore_errors=True)
@@ -218,7 +225,8 @@ def save(loaded: Loaded, folder: Path, card: str) -> None:
             if tokenizer.eos_token_id not in end_tokens(model):
                 model.generation_config.eos_token_id = tokenizer.eos_token_id
             model.generation_config.pad_token_id = tokenizer.pad_token_id
-        model.save_pretrained(beside)
+        with heads.detached(model, beside):
+            model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
         encoding = json.dumps(loaded.encoding.to_json(), ensure_ascii=False, indent=2)
         (beside / ENCODING_FILE).write_text(encoding + "\n", encoding="utf-8")

@@ -21,7 +21,7 @@ from understudy import jsonl
 from understudy.config import Train
 from understudy.errors import StudentError
 from understudy.procedures import derive_seed
-from understudy.students import batches, losses, preview
+from understudy.students import batches, heads, losses, preview
 from understudy.students.batches import Batch, Collator, Rows
 from understudy.students.checkpoints import Checkpoints, Progress
 from understudy.students.loading import Loaded
@@ -105,11 +105,17 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             yield {**spare, "weights": torch.zeros_like(spare["weights"])}
 
     def sums(self, model: Any, batch: Batch) -> Tensor:
-        """(objectives,) weighted sums of the cross-entropy in a micro-batch."""
+        """(objectives,) weighted sums of the token losses in a micro-batch."""
         batch = {name: tensor.to(self.args.device) for name, tensor in batch.items()}
-        logits = batches.target_logits(model, batch, self.accepts)
+        logits, said = batches.target_outputs(model, batch, self.accepts, heads.head_of(self.model))
         return losses.objective_sums(
-            logits, batch["labels"], batch["weights"], batch["objectives"], len(self.rows.names)
+            logits,
+            batch["labels"],
+            batch["weights"],
+            batch["objectives"],
+            len(self.rows.names),
+            said,
+            batch["values"],
         )
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:

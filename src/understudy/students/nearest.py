@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 
 from understudy import jsonl
-from understudy.procedures import Ask
+from understudy.procedures import Ask, Score
 from understudy.records import Completion, Example
 
 NAME = "nearest"
@@ -61,6 +61,23 @@ class NearestStudent:
         """The adapted target for one prompt."""
         nearest = self._examples[self._index.nearest(prompt)]
         return renumbered(nearest.target, numbers(nearest.prompt), numbers(prompt))
+
+    def score(self, scores: Sequence[Score]) -> list[list[float]]:
+        """The value of the training example that is most like a prompt with its target, numbers aside; 0 if none has one."""
+        return [[self._value(f"{score.prompt}\n{target}") for target in score.targets] for score in scores]
+
+    def _value(self, text: str) -> float:
+        if not self._valued:
+            return 0.0
+        return self._valued[self._value_index.nearest(text)].value or 0.0
+
+    @cached_property
+    def _valued(self) -> list[Example]:
+        return [example for example in self._examples if example.value is not None]
+
+    @cached_property
+    def _value_index(self) -> Index:
+        return Index([f"{example.prompt}\n{example.target}" for example in self._valued])
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -98,8 +98,10 @@ def _shown(rows: Rows, number: int, encoder: Encoder) -> str:
     reads = str(encoder.tokenizer.decode(list(prompt))).replace("\n", "⏎")
     learns = str(encoder.tokenizer.decode(list(target))).replace("\n", "⏎")
     name = rows.names[rows.objective(number)]
+    value = rows.value(number)
+    verb = "learns" if math.isnan(value) else f"learns to say {value:g} at every token of"
     return (
-        f"row {number} ({name}): {len(prompt)} tokens in, {len(target)} to learn\n  reads   {reads}\n  learns  {learns}"
+        f"row {number} ({name}): {len(prompt)} tokens in, {len(target)} to learn\n  reads   {reads}\n  {verb}  {learns}"
     )
 
 

@@ -20,7 +20,7 @@ import torch
 
 from understudy.procedures import Ask, Score
 from understudy.records import Completion, Example, Sampling
-from understudy.students import batches, decoding, loading
+from understudy.students import batches, decoding, heads, loading
 from understudy.students.batches import Collator, Rows
 from understudy.students.decoding import Line
 from understudy.students.encoding import Encoded
@@ -73,10 +73,11 @@ class Student:
         ]
 
     def score(self, scores: Sequence[Score]) -> list[list[float]]:
-        """Mean log-likelihood a token of every target after its prompt.
+        """What the value head says of every target after its prompt; without one, the mean log-likelihood a token.
 
-        The end token is included, because a target is a whole answer. A prompt and target that exceed the model's
-        positions have the score minus infinity.
+        The head is asked where the end token is due, when the whole target has been read; the likelihood includes the
+        end token, because a target is a whole answer. A prompt and target that exceed the model's positions have the
+        score minus infinity.
         """
         rows = Rows(("target",))
         places: list[int | None] = []
@@ -91,11 +92,12 @@ class Student:
                 places.append(len(rows) if fits else None)
                 if fits:
                     rows.add(Example(str(len(rows)), score.prompt, target), Encoded(prompt, ids))
-        likelihoods = self._likelihoods(rows)
-        values = iter(float("-inf") if place is None else likelihoods[place] for place in places)
+        found = self._scored(rows)
+        values = iter(float("-inf") if place is None else found[place] for place in places)
         return [[next(values) for _ in score.targets] for score in scores]
 
-    def _likelihoods(self, rows: Rows) -> list[float]:
+    def _scored(self, rows: Rows) -> list[float]:
+        head = heads.head_of(self.model)
         start = self.model.config.decoder_start_token_id if self.model.config.is_encoder_decoder else 0
         collator = Collator(rows, self.encoder.encoding.architecture, self.encoder.pad, start)
         found = [0.0] * len(rows)
@@ -103,12 +105,17 @@ class Student:
         for numbers in _chunks(order, self.batch_size):
             batch = {name: tensor.to(self.model.device) for name, tensor in collator(numbers).items()}
             with torch.inference_mode():
-                logits = batches.target_logits(self.model, batch, self.accepts).float()
+                logits, said = batches.target_outputs(self.model, batch, self.accepts, head)
                 labels = batch["labels"]
-                token_loss = torch.nn.functional.cross_entropy(
-                    logits.transpose(1, 2), labels, reduction="none", ignore_index=IGNORED
-                )
-                values = -token_loss.sum(dim=1) / (labels != IGNORED).sum(dim=1)
+                if said is None:
+                    token_loss = torch.nn.functional.cross_entropy(
+                        logits.float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED
+                    )
+                    values = -token_loss.sum(dim=1) / (labels != IGNORED).sum(dim=1)
+                else:
+                    places = torch.arange(labels.shape[1], device=labels.device)
+                    last = torch.where(labels != IGNORED, places, 0).amax(dim=1, keepdim=True)
+                    values = said.gather(1, last)[:, 0]
             for number, value in zip(numbers, values.tolist(), strict=True):
                 found[number] = value
         return found

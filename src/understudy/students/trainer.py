@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from understudy import jsonl
 from understudy.config import Train
 from understudy.errors import DataError, StudentError, explain_os_errors
 from understudy.procedures import derive_seed
 from understudy.records import Example
-from understudy.students import batches, encoding, loading, scratch
+from understudy.students import batches, encoding, heads, loading, scratch
 from understudy.students.batches import Rows
 from understudy.students.checkpoints import Checkpoints, Progress, checksums
 from understudy.students.loop import ProgressCall, StudentTrainer
@@ -68,6 +69,7 @@ def train(
     validation: Path | None,
     settings: Train,
     objectives: Mapping[str, float],
+    head: Literal["lm", "value"] = "lm",
     seed: int,
     out: Path,
     log: Path,
@@ -84,6 +86,7 @@ def train(
         validation: file of the `Example`s that choose the best weights; without any, the last are saved.
         settings: the configuration's `train` table.
         objectives: weight of each term of the loss.
+        head: `value` trains a value head, too (`heads.py`).
         seed: all randomness follows from it.
         out: the student's folder.
         log: the log; see above.
@@ -98,6 +101,10 @@ def train(
     begin = time.monotonic()
     weights = _weights(objectives)
     loaded = loading.load(str(start or spec), texts=_texts(examples), seed=derive_seed(seed, "weights"))
+    if head == "value":
+        heads.attach(loaded.model)
+    else:
+        heads.detach(loaded.model)
     loaded.encoding = replace(
         loaded.encoding, max_prompt_tokens=settings.max_prompt_tokens, max_target_tokens=settings.max_target_tokens
     )
@@ -106,8 +113,15 @@ def train(
         valid = _rows(validation, loaded, weights, settings) if validation else Rows(tuple(weights))
     if not any(count * weight for count, weight in zip(rows.counts(range(len(rows))), weights.values(), strict=True)):
         raise StudentError(f"{examples} has no example with a weight to train on ({rows.dropped} dropped as too long)")
+    if head == "lm" and rows.valued:
+        raise StudentError(
+            f"{examples} has examples with a value, and their student has no value head to learn it: the method builds "
+            'them for a role without head="value"'
+        )
     inputs = [path for path in (examples, validation, start, Path(spec)) if path and path.exists()]
-    kept = Checkpoints(out.with_name(out.name + ".checkpoints"), _fingerprint(spec, settings, weights, seed, inputs))
+    kept = Checkpoints(
+        out.with_name(out.name + ".checkpoints"), _fingerprint(spec, settings, weights, head, seed, inputs)
+    )
     with loading.quiet(), explain_os_errors("training a student"):
         trainer = StudentTrainer(loaded, rows, valid, weights, settings, seed, kept, log, progress, should_stop)
         shown = trainer.preview()
@@ -116,8 +130,7 @@ def train(
             say(f"going on from step {at.step} of {settings.steps}" if at else shown)
         done = trainer.run()
         if trainer.args.should_save:
-            decoder = loaded.encoding.architecture == "decoder"
-            loading.save(loaded, out, _card(spec, rows, weights, settings, done, decoder))
+            loading.save(loaded, out, _card(spec, rows, weights, settings, done, loaded))
             kept.remove()
         trainer.accelerator.wait_for_everyone()
     tokens, targets = batches.tokens_per_step(rows, settings.batch_size, seed, settings.steps)
@@ -169,18 +182,32 @@ def _rows(path: Path, loaded: loading.Loaded, weights: Mapping[str, float], sett
     return batches.collect(encoded, weights)
 
 
-def _fingerprint(spec: str, settings: Train, weights: Mapping[str, float], seed: int, inputs: Sequence[Path]) -> str:
+def _fingerprint(
+    spec: str, settings: Train, weights: Mapping[str, float], head: str, seed: int, inputs: Sequence[Path]
+) -> str:
     """Of all that the weights follow from; the versions, because another one rounds differently."""
     versions = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
-    told = [spec, settings.model_dump(mode="json"), dict(weights), seed, versions, checksums(inputs)]
+    told = [spec, settings.model_dump(mode="json"), dict(weights), head, seed, versions, checksums(inputs)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _card(spec: str, rows: Rows, weights: Mapping[str, float], settings: Train, done: Progress, decoder: bool) -> str:
-    task = "text-generation" if decoder else "text2text-generation"
+def _card(
+    spec: str,
+    rows: Rows,
+    weights: Mapping[str, float],
+    settings: Train,
+    done: Progress,
+    loaded: loading.Loaded,
+) -> str:
+    task = "text-generation" if loaded.encoding.architecture == "decoder" else "text2text-generation"
     base = "" if spec.startswith(scratch.PREFIX) or Path(spec).exists() else f"base_model: {spec}\n"
     measured = f", validation loss {done.best_loss:.4g}" if done.best_step else ""
     terms = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+    valued = heads.head_of(loaded.model) is not None
+    learned = "to write the targets of" + (", or to say a value at every token of the targets of," if valued else "")
+    call = '[[completion]] = student.complete([Ask("student", "a question of the task")])'
+    if valued:
+        call = '[[value]] = student.score([Score("student", "a question of the task", ("a solution of it",))])'
     return f"""---
 library_name: transformers
 pipeline_tag: {task}
@@ -190,16 +217,16 @@ pipeline_tag: {task}
 
 # A student
 
-Trained by understudy from `{spec}` to write the targets of {len(rows)} examples (objectives: {terms}).
+Trained by understudy from `{spec}` {learned} {len(rows)} examples (objectives: {terms}).
 The weights are those of step {done.best_step or done.step} of {settings.steps}{measured}.
 
 It has learned one narrow task from another model's texts and should be asked nothing else.
 
 ```python
-from understudy.procedures import Ask
+from understudy.procedures import {"Score" if valued else "Ask"}
 from understudy.students.student import Student
 
 student = Student.load("path/to/this/folder")
-[[completion]] = student.complete([Ask("student", "a question of the task")])
+{call}
 ```
 """
