@@ -25,7 +25,7 @@ def inputs(run: Run, role: Role) -> dict[str, Any]:
         "examples": run.dir.left_by(f"build-{role.name}"),
         "train": run.config.train.of(role.name).model_dump(exclude={"roles"}),
         "objectives": dict(role.objectives),
-        "head": role.head,
+        **({} if role.head == "lm" else {"head": role.head}),  # the usual one must not make older runs train again
         "student": run.config.student,
         "start": run.dir.left_by(f"train-{role.start}", run.dir.student(role.start)) if role.start else None,
         "seed": run.config.seed,
