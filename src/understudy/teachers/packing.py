@@ -1,0 +1,55 @@
+"""How the store writes an answer: compact JSON, compressed, and the completion's text once.
+
+    packed({"text": "def ..."}) -> b"x\\x01..."          unpacked(b"x\\x01...") -> {"text": "def ..."}
+
+It knows nothing of tables. Nothing is pickled: whatever stands in a damaged or foreign file is read as data only.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from understudy.records import Json
+
+_TEXT_APART = " text apart"
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def packed(row: Json) -> bytes:
+    """JSON, compressed."""
+    return zlib.compress(_compact(row).encode("utf-8", "surrogatepass"), 1)
+
+
+def unpacked(packed: bytes) -> Json:
+    """What was packed.
+
+    Raises:
+        TypeError, ValueError, zlib.error: it is damaged.
+    """
+    row: Json = json.loads(zlib.decompress(packed).decode("utf-8", "surrogatepass"))
+    return row
+
+
+def without_text(reply: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+    """A reply without the completion's text, which is kept already, where it holds it word for word."""
+    try:
+        [choice] = reply["choices"]
+        if choice["message"]["content"] == text:
+            return {
+                **reply,
+                "choices": [{**choice, "message": {**choice["message"], "content": None}}],
+                _TEXT_APART: True,
+            }
+    except (KeyError, TypeError, ValueError):
+        pass
+    return reply
+
+
+def with_text(reply: Json, text: str) -> Json:
+    """The reply as it came, of one that `without_text` made."""
+    if reply.pop(_TEXT_APART, False):
+        reply["choices"][0]["message"]["content"] = text
+    return reply
