@@ -126,6 +126,15 @@ def test_a_failure_never_takes_an_answers_place(tmp_path: Path) -> None:
         assert store.find([key_of(request)], 100, failed=True) == [Completion("yes")]
 
 
+def test_a_newer_failure_takes_an_older_ones_place_and_an_answer_takes_its(tmp_path: Path) -> None:
+    first, second = (Completion("", "failed", error=why) for why in ("timed out", "reset"))
+    with Store(tmp_path / "s") as store:
+        request = request_of("one", ASK, 0)
+        for said, kept in ((first, first), (second, second), (Completion("yes"), Completion("yes"))):
+            store.transact([lambda said=said: store.keep([request], [Answer(said)], 100)])  # type: ignore[misc]
+            assert store.find([key_of(request)], 100, failed=True) == [kept]
+
+
 @given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3), st.floats(0, 2), st.integers(0, 2**62))
 def test_any_text_comes_back_as_it_was(text: str, stop: list[str], temperature: float, seed: int) -> None:
     ask = Ask("teacher", text, stop=tuple(stop), seed=seed, sampling=Sampling(temperature, 9))

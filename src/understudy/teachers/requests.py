@@ -277,13 +277,13 @@ class Requests:
         return self._key.taken_out(json.loads(data))
 
     def _request(self, call: Call) -> pyreqwest.request.RequestBuilder:
-        from pyreqwest.multipart import FormBuilder, PartBuilder
-
         posts = call.content is not None or call.file is not None
         request = self._client.post(call.url) if posts else self._client.get(call.url)
         if call.content is not None:
             request = request.header("Content-Type", "application/json").body_bytes(call.content)
         if call.file is not None:
+            from pyreqwest.multipart import FormBuilder, PartBuilder
+
             name, content = call.file
             form = FormBuilder()
             for field_name, value in call.fields.items():

@@ -19,14 +19,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -36,7 +37,7 @@ from filelock import FileLock, Timeout
 from understudy.errors import StoreError
 from understudy.procedures import Ask
 from understudy.records import Completion, Json, Sampling
-from understudy.teachers.packing import packed, unpacked, without_text
+from understudy.teachers.packing import packed, packed_around, unpacked, without_text
 
 T = TypeVar("T")
 
@@ -61,6 +62,19 @@ CREATE TABLE IF NOT EXISTS batched (
     batch TEXT NOT NULL, id TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (batch, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batch_keys (key BLOB PRIMARY KEY, batch TEXT NOT NULL) WITHOUT ROWID;
 """
+
+
+_COLUMNS = ("key", "max_tokens", "finish", "model", "endpoint", "asked", "said", "row")
+_CLAIM = "INSERT OR IGNORE INTO claims VALUES (?, ?, ?)"
+_ATTEMPT = (
+    "INSERT INTO attempts (id, run, owner, samples, state, tokens, picodollars) VALUES (?, ?, ?, ?, 'sent', ?, ?)"
+)
+_KEEP = (
+    f"INSERT INTO answers ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    f"ON CONFLICT (key, max_tokens) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[2:])} "
+    "WHERE answers.finish = 'failed'"
+)
+"""An answer stays as it came; a failure gives way to whatever comes later."""
 
 
 class Cost(NamedTuple):
@@ -106,9 +120,63 @@ def request_of(identity: str, ask: Ask, sample: int) -> Json:
     }
 
 
+class Exact(NamedTuple):
+    """A request as it is kept: in JSON that is always written the same, and its key, a digest of that."""
+
+    text: str
+    key: bytes
+    endpoint: str
+
+
+def exact(request: Json | Exact) -> Exact:
+    """A request, written down."""
+    if isinstance(request, Exact):
+        return request
+    text = _canonical(request)
+    return Exact(text, hashlib.sha256(text.encode()).digest()[:16], str(request["endpoint"]))
+
+
 def key_of(request: Json) -> bytes:
     """The digest of a request."""
-    return hashlib.sha256(_canonical(request).encode()).digest()[:16]
+    return exact(request).key
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a request came to, to be written together with others'.
+
+    Attributes:
+        requests, answers: what is answered, and how; the claims are let go.
+        max_tokens: the limit they were asked with.
+        question: its id, for an export to name.
+        attempt: the number of the attempt that has ended; None: none has.
+        cost: what it did cost; None: its outcome is unknown, so it counts as the most it may have cost.
+        released: claims that are let go without an answer.
+    """
+
+    requests: Sequence[Exact] = ()
+    answers: Sequence[Answer] = ()
+    max_tokens: int = 0
+    question: str = ""
+    attempt: int | None = None
+    cost: Cost | None = None
+    released: Sequence[bytes] = ()
+
+
+class _Explained:
+    """One thread at a time, and an error of SQLite's becomes a StoreError that says what to do."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._turn = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._turn.acquire()
+
+    def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+        self._turn.release()
+        if isinstance(error, (sqlite3.Error, OSError)):
+            raise StoreError(f"{self._path}: {explanation(error)}") from error
 
 
 class Store:
@@ -125,9 +193,9 @@ class Store:
         self.path = path
         self._owner = uuid.uuid4().hex
         self._lock: FileLock | None = None
-        self._turn = threading.RLock()  # one thread at a time
+        self._explained = _Explained(path)
         self._version = 0
-        with self._explained():
+        with self._explained:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
@@ -176,18 +244,9 @@ class Store:
             self._lock.release()
             (self._owners / self._owner).unlink(missing_ok=True)
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path}: {explanation(error)}") from error
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> AbstractContextManager[None]:
         """While the file is read outside of `transact`."""
-        with self._turn, self._explained():
-            yield
+        return self._explained
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One statement of SQL, within `transact` or `reading`."""
@@ -245,10 +304,28 @@ class Store:
         with self.reading():
             return self._db.execute(query, (endpoint,)).fetchone() is not None
 
+    def set_out(self, run: str, asks: Sequence[tuple[Sequence[bytes], int, Cost]]) -> list[int | None]:
+        """Claim the keys of each (keys, samples, most) and note the attempt. Returns its number; None: `claim` is false."""
+        claims = [(key, self._owner, run) for keys, _, _ in asks for key in keys]
+        free = self._db.executemany(_CLAIM, claims).rowcount == len(claims)
+        claimed = [free or self.claim(keys, run) for keys, _, _ in asks]
+        [(last,)] = self._db.execute("SELECT coalesce(max(id), 0) FROM attempts")
+        numbers = itertools.count(last + 1)
+        found = [next(numbers) if mine else None for mine in claimed]
+        self._db.executemany(
+            _ATTEMPT,
+            [
+                (number, run, self._owner, samples, most.tokens, str(most.picodollars))
+                for number, (_, samples, most) in zip(found, asks, strict=True)
+                if number is not None
+            ],
+        )
+        return found
+
     def claim(self, keys: Sequence[bytes], run: str) -> bool:
         """Take it on to ask for `keys`; false if another process is asking for any of them right now."""
         claims = [(key, self._owner, run) for key in keys]
-        if self._db.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", claims).rowcount == len(keys):
+        if self._db.executemany(_CLAIM, claims).rowcount == len(keys):
             return True
         marks = ",".join("?" * len(keys))
         others = {
@@ -258,7 +335,7 @@ class Store:
         }
         dead = [owner for owner in others if not self.lives(owner)]
         if len(dead) < len(others):
-            self.release(keys)
+            self.write([Change(released=keys)])
             return False
         self._abandon(dead)
         self._db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
@@ -270,53 +347,38 @@ class Store:
         That of a batch belongs to the batch, and not to this process.
         """
         cursor = self._db.execute(
-            "INSERT INTO attempts (run, owner, samples, state, tokens, picodollars) VALUES (?, ?, ?, 'sent', ?, ?)",
-            (run, batch or self._owner, samples, most.tokens, str(most.picodollars)),
+            _ATTEMPT, (None, run, batch or self._owner, samples, most.tokens, str(most.picodollars))
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def settle(self, attempt: int, cost: Cost | None) -> None:
-        """Note what an attempt did cost; None: its outcome is unknown, so it counts as the most it may have cost."""
-        if cost is None:
-            self._db.execute("UPDATE attempts SET state = 'unknown' WHERE id = ?", (attempt,))
-        else:
-            self._db.execute(
-                "UPDATE attempts SET state = 'settled', tokens = ?, picodollars = ? WHERE id = ?",
-                (cost.tokens, str(cost.picodollars), attempt),
-            )
-
     def keep(
-        self,
-        requests: Sequence[Json],
-        answers: Sequence[Answer],
-        max_tokens: int,
-        question: str = "",
-        keys: Sequence[bytes] = (),
+        self, requests: Sequence[Json | Exact], answers: Sequence[Answer], max_tokens: int, question: str = ""
     ) -> None:
-        """Keep the answers to `requests`, and let their claims go.
+        """Keep the answers to `requests`, in order, and let their claims go; the rest as in `Change`."""
+        self.write([Change([exact(request) for request in requests], answers, max_tokens, question)])
 
-        Args:
-            requests: as `request_of` makes them.
-            answers: to each, in order.
-            max_tokens: the limit they were asked with.
-            question: its id, for an export to name.
-            keys: of the requests, where they are known already.
-        """
-        keys = keys or [key_of(request) for request in requests]
-        for request, key, answer in zip(requests, keys, answers, strict=True):
-            said = answer.completion
-            row = {"request": request, "reply": without_text(answer.reply, said.text), "question": question}
-            # A failure never takes the place of an answer.
-            self._db.execute(
-                f"INSERT OR {'IGNORE' if said.finish == 'failed' else 'REPLACE'} INTO answers "
-                "(key, max_tokens, finish, model, endpoint, asked, said, row) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    key, max_tokens, said.finish, said.model, request["endpoint"], time.time(), packed(said.to_json()),
-                    packed(row),
-                ),
-            )  # fmt: skip
-            self._db.execute("DELETE FROM claims WHERE key = ?", (key,))
+    def write(self, changes: Iterable[Change]) -> None:
+        """Write what requests came to, with one statement for all that is of a kind."""
+        rows, settled, unknown, answered, released = [], [], [], [], []
+        for change in changes:
+            for request, answer in zip(change.requests, change.answers, strict=True):
+                rows.append(_row(request, answer, change.max_tokens, change.question, time.time()))
+                answered.append((request.key,))
+            if change.attempt is not None and change.cost is not None:
+                settled.append((change.cost.tokens, str(change.cost.picodollars), change.attempt))
+            elif change.attempt is not None:
+                unknown.append((change.attempt,))
+            released += [(key, self._owner) for key in change.released]
+        for statement, values in (
+            (_KEEP, rows),
+            ("DELETE FROM claims WHERE key = ?", answered),
+            ("DELETE FROM claims WHERE key = ? AND owner = ?", released),
+            ("UPDATE attempts SET state = 'settled', tokens = ?, picodollars = ? WHERE id = ?", settled),
+            ("UPDATE attempts SET state = 'unknown' WHERE id = ?", unknown),
+        ):
+            if values:
+                self._db.executemany(statement, values)
 
     def forget_batches(self) -> int:
         """Give up every batch that is not done: what it cost is not known, and what it asks may be asked again."""
@@ -334,13 +396,9 @@ class Store:
         [(tokens, money)] = self._db.execute("SELECT tokens, picodollars FROM attempts WHERE id = ?", (attempt,))
         return Cost(tokens, int(money))
 
-    def release(self, keys: Iterable[bytes]) -> None:
-        """Let claims go without an answer."""
-        self._db.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", [(key, self._owner) for key in keys])
-
     def spent(self, run: str) -> Cost:
         """What the attempts of a run cost, those of unknown outcome at the most they may have cost."""
-        with self._explained():
+        with self._explained:
             rows = self._db.execute("SELECT tokens, picodollars FROM attempts WHERE run = ?", (run,)).fetchall()
         return Cost(sum(tokens for tokens, _ in rows), sum(int(money) for _, money in rows))
 
@@ -354,7 +412,7 @@ class Store:
 
     def attempts(self, run: str) -> Mapping[str, int]:
         """How many requests a run sent, by what became of them: `settled`, `unknown`, `sent` (under way)."""
-        with self._explained():
+        with self._explained:
             return dict(self._db.execute("SELECT state, count(*) FROM attempts WHERE run = ? GROUP BY state", (run,)))
 
     def lost(self, run: str) -> int:
@@ -394,7 +452,7 @@ class Store:
 
     def summary(self) -> list[tuple[str, str, int, float, float, int]]:
         """Endpoint, model, number of answers, first and last time (seconds since 1970) and bytes, of each model."""
-        with self._explained():
+        with self._explained:
             return self._db.execute(
                 "SELECT endpoint, model, count(*), min(asked), max(asked), sum(length(row)) FROM answers "
                 "WHERE finish != 'failed' GROUP BY endpoint, model ORDER BY endpoint, model"
@@ -409,18 +467,9 @@ class Store:
         said = {"question", "max_tokens", "asked", "request", "reply"}
         completion = Completion.from_json({name: value for name, value in row.items() if name not in said})
         request = dict(row["request"])
-        rest = {"request": request, "reply": without_text(row["reply"], completion.text), "question": row["question"]}
-        values = (
-            key_of(request), int(row["max_tokens"]), completion.finish, completion.model, str(request["endpoint"]),
-            float(row["asked"]), packed(completion.to_json()), packed(rest),
-        )  # fmt: skip
-        return bool(
-            self._db.execute(
-                "INSERT OR IGNORE INTO answers (key, max_tokens, finish, model, endpoint, asked, said, row) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            ).rowcount
-        )
+        answer = Answer(completion, row["reply"])
+        values = _row(exact(request), answer, int(row["max_tokens"]), row["question"], float(row["asked"]))
+        return bool(self._db.execute(f"{_KEEP} AND excluded.finish != 'failed'", values).rowcount)
 
     def prune(self, model: str | None = None, before: float | None = None, failed: bool = False) -> int:
         """Delete the answers of a model, those from before a time (seconds since 1970), or what failed. Returns how many."""
@@ -433,9 +482,18 @@ class Store:
             ).rowcount
 
         [count] = self.transact([delete])
-        with self._explained():
+        with self._explained:
             self._db.execute("VACUUM")
         return count
+
+
+def _row(request: Exact, answer: Answer, max_tokens: int, question: str, asked: float) -> tuple[object, ...]:
+    """A row of the table `answers`, without its number."""
+    said = answer.completion
+    row = packed_around(request.text, reply=without_text(answer.reply, said.text), question=question)
+    return (
+        request.key, max_tokens, said.finish, said.model, request.endpoint, asked, packed(said.to_json()), row,
+    )  # fmt: skip
 
 
 def default_path() -> Path:
