@@ -151,8 +151,7 @@ class Kept:
     def flush(self) -> None:
         """Commit all that is waiting to be; a failure is raised by whatever comes next."""
         self._timer = None
-        while self._urgent:
-            self._set_out()
+        self._set_out()
         while self._pending:
             self._write()
 
@@ -202,17 +201,14 @@ class Kept:
         future: asyncio.Future[int | None] = loop.create_future()
         self._urgent.append((attempts, future))
         if len(self._urgent) == 1:
-            loop.call_soon(self._set_out_on)
+            loop.call_soon(self._set_out)
+        elif len(self._urgent) == AT_ONCE:
+            self._set_out()
         return await future
 
-    def _set_out_on(self) -> None:
-        """Note some of the requests that wait to be sent, so that these are sent before the rest is noted."""
-        self._set_out()
-        if self._urgent:
-            asyncio.get_running_loop().call_soon(self._set_out_on)
-
     def _set_out(self) -> None:
-        some, self._urgent = self._urgent[:AT_ONCE], self._urgent[AT_ONCE:]
+        """Note the requests that wait to be sent."""
+        some, self._urgent = self._urgent, []
         try:
             numbers = self._do(lambda: self._claim([attempts for attempts, _ in some])) if some else []
         except StoreError as error:
