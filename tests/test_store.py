@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from understudy.records import Completion, Sampling
 from understudy.teachers import exchange
 from understudy.teachers.account import Account
 from understudy.teachers.kept import KeptBatches, Reply, keeping
+from understudy.teachers.packing import LONG, packed, unpacked
 from understudy.teachers.store import Answer, Cost, Store, default_path, key_of, request_of
 
 
@@ -142,6 +144,12 @@ def test_any_text_comes_back_as_it_was(text: str, stop: list[str], temperature: 
         request = request_of("one", ask, 3)
         store.transact([lambda: store.keep([request], [Answer(Completion(text, model=text))], 9)])
         assert store.find([key_of(request)], 9) == [Completion(text, model=text)]
+
+
+@pytest.mark.parametrize("size", [0, 1, LONG - 20, LONG, LONG + 1, 100_000])
+def test_a_row_of_any_length_is_in_zlibs_format(size: int) -> None:
+    row = {"text": "é" * (size // 2) + "x" * (size % 2)}
+    assert json.loads(zlib.decompress(packed(row))) == unpacked(packed(row)) == row
 
 
 def test_one_request_that_many_want_is_sent_once() -> None:

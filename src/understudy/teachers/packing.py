@@ -1,6 +1,6 @@
-"""How the store writes an answer: compact JSON, compressed, and the completion's text once.
+"""How the store writes an answer: compact JSON in zlib's format, and the completion's text once.
 
-    packed({"text": "def ..."}) -> b"x\\x01..."          unpacked(b"x\\x01...") -> {"text": "def ..."}
+    packed({"text": "def ..."}) -> b'x\x01...{"text":"def ..."}...'       unpacked(b"x\x01...") -> {"text": "def ..."}
 
 It knows nothing of tables. Nothing is pickled: whatever stands in a damaged or foreign file is read as data only.
 """
@@ -8,6 +8,7 @@ It knows nothing of tables. Nothing is pickled: whatever stands in a damaged or 
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,8 @@ from understudy.records import Json
 
 _TEXT_APART = " text apart"
 LONG = 4096
-"""Bytes from which on a row is compressed. To compress a usual answer takes a fifth of the time that all of asking does."""
+"""Bytes from which on a row is compressed, not only wrapped: for a usual answer that takes a fifth of the time of asking."""
+_HEAD, _SIZES, _CHECKSUM = (struct.Struct(layout) for layout in (">HB", "<HH", ">I"))
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -32,7 +34,11 @@ def packed_around(request: str, **rest: Any) -> bytes:
 
 def _shortened(text: str) -> bytes:
     data = text.encode("utf-8", "surrogatepass")
-    return data if len(data) < LONG else zlib.compress(data, 1)
+    if len(data) >= LONG:
+        return zlib.compress(data, 1)
+    # One block that is not compressed (RFC 1950 and 1951). To have zlib write it takes ten times as long.
+    size = len(data)
+    return _HEAD.pack(0x7801, 1) + _SIZES.pack(size, size ^ 0xFFFF) + data + _CHECKSUM.pack(zlib.adler32(data))
 
 
 def unpacked(packed: bytes) -> Json:
@@ -41,8 +47,7 @@ def unpacked(packed: bytes) -> Json:
     Raises:
         TypeError, ValueError, zlib.error: it is damaged.
     """
-    data = packed if packed[:1] == b"{" else zlib.decompress(packed)
-    row: Json = json.loads(data.decode("utf-8", "surrogatepass"))
+    row: Json = json.loads(zlib.decompress(packed).decode("utf-8", "surrogatepass"))
     return row
 
 

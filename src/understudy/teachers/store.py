@@ -1,6 +1,6 @@
 """The store: every answer that a teacher ever gave us, in one SQLite file that all runs on this machine share.
 
-    answers     key                 max_tokens   finish   model         said, row: JSON (`packing.py`)
+    answers     key                 max_tokens   finish   model         said, row: JSON in zlib's format
                 9f2c... (16 bytes)  512          stop     gpt-4o-mini   {"text": "..."}, {"request": {...}, "reply": {...}}
     attempts    one for each request sent: of which run, what it may cost at most, what it did cost
     claims      the samples that are being asked for right now, and by which process
