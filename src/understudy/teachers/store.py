@@ -352,6 +352,10 @@ class Store:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def settle(self, attempt: int, cost: Cost | None) -> None:
+        """Note what an attempt did cost; None: its outcome is unknown, so it counts as the most it may have cost."""
+        self.write([Change(attempt=attempt, cost=cost)])
+
     def keep(
         self, requests: Sequence[Json | Exact], answers: Sequence[Answer], max_tokens: int, question: str = ""
     ) -> None:
@@ -404,7 +408,7 @@ class Store:
 
     def unpriced(self, run: str) -> int:
         """The tokens of a run's attempts that count as no money: the price is not known, or nothing is charged."""
-        with self._explained():
+        with self._explained:
             [(tokens,)] = self._db.execute(
                 "SELECT coalesce(sum(tokens), 0) FROM attempts WHERE run = ? AND picodollars = '0'", (run,)
             )
