@@ -17,9 +17,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from loopback import Handler, served
 
 OVER = ("completed", "failed", "expired", "cancelled")
 
@@ -113,9 +114,7 @@ def refusal(id: str, status: int, message: str, code: str = "") -> dict[str, Any
 def serving(batches: Batches) -> Iterator[Batches]:
     lock = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Told(Handler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             with lock:
@@ -149,29 +148,10 @@ def serving(batches: Batches) -> Iterator[Batches]:
                 return
             if held == "missing":
                 status, content = 404, b'{"detail": "Not Found"}'
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            try:
-                self.wfile.write(content)
-            except OSError:
-                self.close_connection = True  # the client was killed
+            self.reply(status, {"Content-Type": kind}, content)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Be quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    batches.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with served(Told) as batches.url:
         yield batches
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def ask(url: str, count: int, folder: Path, **settings: Any) -> dict[str, Any]:

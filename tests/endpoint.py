@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from loopback import Handler, served
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,7 @@ def serving(replies: Sequence[Reply] | Callable[[dict[str, Any]], Reply]) -> Ite
     seen = Endpoint()
     lock = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Told(Handler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
@@ -83,36 +82,8 @@ def serving(replies: Sequence[Reply] | Callable[[dict[str, Any]], Reply]) -> Ite
                 self.connection.close()
                 return
             content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-            self.send_response(reply.status)
-            for name, value in ({"Content-Type": "application/json"} | reply.headers).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if reply.fault == "half":
-                content = content[: len(content) // 2]
-                self.close_connection = True
-            try:
-                self.wfile.write(content)
-            except OSError:
-                self.close_connection = True  # the client has given up waiting
+            half = len(content) // 2 if reply.fault == "half" else None
+            self.reply(reply.status, {"Content-Type": "application/json"} | reply.headers, content, half)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Be quiet."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A connection that was cut on purpose is no error."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    seen.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with served(Told) as seen.url:
         yield seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

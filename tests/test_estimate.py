@@ -15,13 +15,13 @@ from doubles import Sums, run_of
 from endpoint import chat, serving
 from understudy.cli import cli
 from understudy.config import Generate
-from understudy.errors import TeacherError
+from understudy.errors import StudentError, TeacherError
 from understudy.formats import Cot
 from understudy.methods import Method, Role, predict
 from understudy.methods.few_shot import FewShotCot
 from understudy.methods.finetune import Finetune
 from understudy.methods.single_task import SingleTask
-from understudy.pipeline import walk
+from understudy.pipeline import steps, walk
 from understudy.procedures import Ask, Procedure
 from understudy.records import Prediction, Question
 from understudy.stages.estimate import Line, estimate, render
@@ -194,6 +194,20 @@ def test_rounds_are_counted_up_to_the_first_answer_that_is_missing(tmp_path: Pat
         assert (one(run).samples, one(run).stored) == (5, 0)
         walk(run)
         assert (one(run).samples, one(run).stored) == (10, 10)
+
+
+@pytest.mark.parametrize("student", ["./no-such-folder", "scratch:gpt2-tini", "a/b/c", "folder"])
+def test_that_there_is_no_student_is_told_before_the_teacher_is_paid(tmp_path: Path, student: str) -> None:
+    if student == "folder":
+        student = str(tmp_path)  # a folder, but of no model
+    with serving([chat("The answer is 1.")]) as seen:
+        run = run_of(tmp_path / "run", SingleTask(), priced(base_url=seen.url), student=student)
+        for do in (steps, walk):
+            with pytest.raises(StudentError, match=r"is no folder|no model folder|unknown shape"):
+                do(run)
+        assert not seen.bodies
+        walk(run, until="filter")
+        assert seen.bodies, "which trains nothing"
 
 
 def test_the_command_says_it_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

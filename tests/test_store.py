@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from understudy.records import Completion, Sampling
 from understudy.teachers import exchange
 from understudy.teachers.account import Account
 from understudy.teachers.kept import KeptBatches, Reply, keeping
+from understudy.teachers.packing import LONG, packed, unpacked
 from understudy.teachers.store import Answer, Cost, Store, default_path, key_of, request_of
 
 
@@ -126,6 +128,15 @@ def test_a_failure_never_takes_an_answers_place(tmp_path: Path) -> None:
         assert store.find([key_of(request)], 100, failed=True) == [Completion("yes")]
 
 
+def test_a_newer_failure_takes_an_older_ones_place_and_an_answer_takes_its(tmp_path: Path) -> None:
+    first, second = (Completion("", "failed", error=why) for why in ("timed out", "reset"))
+    with Store(tmp_path / "s") as store:
+        request = request_of("one", ASK, 0)
+        for said, kept in ((first, first), (second, second), (Completion("yes"), Completion("yes"))):
+            store.transact([lambda said=said: store.keep([request], [Answer(said)], 100)])  # type: ignore[misc]
+            assert store.find([key_of(request)], 100, failed=True) == [kept]
+
+
 @given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3), st.floats(0, 2), st.integers(0, 2**62))
 def test_any_text_comes_back_as_it_was(text: str, stop: list[str], temperature: float, seed: int) -> None:
     ask = Ask("teacher", text, stop=tuple(stop), seed=seed, sampling=Sampling(temperature, 9))
@@ -133,6 +144,12 @@ def test_any_text_comes_back_as_it_was(text: str, stop: list[str], temperature: 
         request = request_of("one", ask, 3)
         store.transact([lambda: store.keep([request], [Answer(Completion(text, model=text))], 9)])
         assert store.find([key_of(request)], 9) == [Completion(text, model=text)]
+
+
+@pytest.mark.parametrize("size", [0, 1, LONG - 20, LONG, LONG + 1, 100_000])
+def test_a_row_of_any_length_is_in_zlibs_format(size: int) -> None:
+    row = {"text": "é" * (size // 2) + "x" * (size % 2)}
+    assert json.loads(zlib.decompress(packed(row))) == unpacked(packed(row)) == row
 
 
 def test_one_request_that_many_want_is_sent_once() -> None:

@@ -68,10 +68,18 @@ def plan(method: Method) -> Iterator[Step]:
 
 
 def steps(run: Run, until: str = "") -> list[Step]:
-    """The steps up to the last one of the stage `until`; by default up to where the configuration ends, and the report."""
+    """The steps up to the last one of the stage `until`; by default up to where the configuration ends, and the report.
+
+    Raises:
+        StudentError: a student is to be trained that does not exist.
+    """
     found = list(plan(run.method))
     last = max((number for number, step in enumerate(found) if step.stage == (until or run.config.until)), default=-1)
-    return found[: last + 1] if until else [*found[: min(last + 1, len(found) - 1)], found[-1]]
+    found = found[: last + 1] if until else [*found[: min(last + 1, len(found) - 1)], found[-1]]
+    for step in found:
+        if step.stage == "train" and not step.is_done(run):
+            training.check(run, step.subject)
+    return found
 
 
 def walk(run: Run, until: str = "") -> None:

@@ -88,6 +88,9 @@ class Execute:
     program: str
 
 
+AT_ONCE = 16
+"""Workers that begin together: the first have sent what they ask when the last begin, and so are answered earlier."""
+
 Call: TypeAlias = Ask | Score | Execute
 Result = TypeVar("Result")
 Procedure: TypeAlias = Generator[Sequence[Call], list[Any], Result]
@@ -244,7 +247,12 @@ class Driver:
             except Exception as error:
                 errors.append(error)
 
-        await asyncio.gather(*(work() for _ in range(concurrency)))
+        workers = []
+        for number in range(concurrency):
+            workers.append(asyncio.create_task(work()))
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await asyncio.gather(*workers)
         if errors:
             raise errors[0]
 

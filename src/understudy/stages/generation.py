@@ -3,8 +3,8 @@
     {"question": "train-7", "sample": 0, "text": "def solution(): ...", "finish": "stop", ...}
 
 A teacher that costs anything keeps every answer in the store (`teachers/store.py`), so nothing is asked twice, neither
-after a kill nor after a change that leaves a request the same. An endpoint is asked first, in whatever order the answers
-come; then the file is written from the store, in the order of the questions.
+after a kill nor after a change that leaves a request the same. The file is written from the store, in the order of the
+questions; where an answer is missing, an endpoint is asked for all that is, in whatever order the answers come.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from understudy.sandbox import Outcome
 from understudy.stages import spending
 from understudy.stages.run import Run
 from understudy.stages.writing import Writer, writer
+from understudy.teachers.account import Account
 
 CHUNK = 64
 """Questions that a batched writer is given at once."""
@@ -54,42 +55,70 @@ def generate(run: Run, source: Source) -> int:
     """Ask for every sample, and write the file. Returns the number of completions."""
     who = writer(run, source)
     questions, samples = run.size(*source.splits), run.samples(source)
-    with spending.account(run) as account, who.open(account) as live:
+    saved_by = digest([inputs(run, source), samples])
+    with (
+        spending.account(run) as account,
+        who.open(account) as live,
+        Checkpoint([run.dir.completions(source.name)], saved_by) as saved,
+    ):
         if isinstance(live, Recalling):
-            with run.progress.bar(f"ask {source.name}", questions) as bar:
-                driver = Driver({source.by: live}, _no_programs, sampling=who.sampling)
-                asking = driver.each(
-                    _procedures(who),
-                    who.at_once,
-                    lambda *_: bar.advance(1, **account.info()),
-                )
-                asyncio.run(asking)
-            live = live.recall()
-        with run.progress.bar(f"generate {source.name}", questions) as bar:
-            saved_by = digest([inputs(run, source), samples])
-            with Checkpoint([run.dir.completions(source.name)], saved_by) as saved:
-                _write_down(who, live, saved, bar)
+            recalled, before = live.recall(), _done(saved)
+            _write_down(who, recalled, saved, questions, whole=True)
+            account.replayed += (_done(saved) - before) * samples
+            if _done(saved) < questions:
+                _ask(who, live, account, _done(saved), questions)
+            live = recalled
+        _write_down(who, live, saved, questions)
+        saved.finish()
     return questions * samples
 
 
-def _write_down(who: Writer, live: Completer | AsyncCompleter | None, saved: Checkpoint, bar: Any) -> None:
-    """Write the samples of every question, in order, from where an earlier run was stopped."""
+def _done(saved: Checkpoint) -> int:
+    """How many questions are written down."""
+    return int(saved.state.get("questions", 0))
+
+
+def _ask(who: Writer, live: AsyncCompleter, account: Account, begun: int, questions: int) -> None:
+    """Ask for all that the store does not have, from question number `begun` on."""
+    with who.run.progress.bar(f"ask {who.source.name}", questions) as bar:
+        bar.advance(begun)
+        driver = Driver({who.source.by: live}, _no_programs, sampling=who.sampling)
+        waiting = itertools.islice(_procedures(who), begun, None)
+        asyncio.run(driver.each(waiting, who.at_once, lambda *_: bar.advance(1, **account.info())))
+
+
+def _write_down(
+    who: Writer,
+    live: Completer | AsyncCompleter | None,
+    saved: Checkpoint,
+    questions: int,
+    whole: bool = False,
+) -> None:
+    """Write the samples of every question, in order, from where an earlier run was stopped.
+
+    `whole`: up to the first questions of which not every sample is there, and no further.
+    """
     roles: dict[str, Completer | AsyncCompleter] = {} if live is None else {who.source.by: live}
     driver = Driver(roles, _no_programs, sampling=who.sampling)
-    begun = int(saved.state.get("questions", 0))
-    bar.advance(begun)
+    begun = _done(saved)
     waiting = itertools.islice(_procedures(who), begun, None)
     committed = time.monotonic()
-    while chunk := list(itertools.islice(waiting, CHUNK)):
-        for (question, _), completions in zip(chunk, driver.run(chunk), strict=True):
-            for sample, completion in enumerate(completions):
-                saved.write(0, {"question": question, "sample": sample, **completion.to_json()})
-        begun += len(chunk)
-        bar.advance(len(chunk))
-        if time.monotonic() - committed >= COMMIT_S:
+    with who.run.progress.bar(f"generate {who.source.name}", questions) as bar:
+        bar.advance(begun)
+        while chunk := list(itertools.islice(waiting, CHUNK)):
+            written = driver.run(chunk)
+            if whole and any(completion.finish == "failed" for samples in written for completion in samples):
+                break
+            for (question, _), completions in zip(chunk, written, strict=True):
+                for sample, completion in enumerate(completions):
+                    saved.write(0, {"question": question, "sample": sample, **completion.to_json()})
+            begun += len(chunk)
+            bar.advance(len(chunk))
+            if time.monotonic() - committed >= COMMIT_S:
+                saved.commit({"questions": begun})
+                committed = time.monotonic()
+        if whole:
             saved.commit({"questions": begun})
-            committed = time.monotonic()
-    saved.finish()
 
 
 def _procedures(who: Writer) -> Iterator[tuple[str, Procedure[list[Completion]]]]:

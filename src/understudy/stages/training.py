@@ -16,7 +16,7 @@ from typing import Any
 from understudy import jsonl
 from understudy.methods import Role
 from understudy.stages.run import Run
-from understudy.students import nearest, require_torch
+from understudy.students import loading, nearest, require_torch
 
 
 def inputs(run: Run, role: Role) -> dict[str, Any]:
@@ -35,6 +35,16 @@ def inputs(run: Run, role: Role) -> dict[str, Any]:
 def outputs(run: Run, role: Role) -> list[Path]:
     """The student's folder, its log and its summary."""
     return [run.dir.student(role.name), run.dir.training(role.name), run.dir.summary(role.name)]
+
+
+def check(run: Run, role: Role) -> None:
+    """See whether there is a model to train, before anything is paid for.
+
+    Raises:
+        StudentError: there is none.
+    """
+    if role.start is None and run.config.student != nearest.NAME:
+        loading.check(run.config.student)
 
 
 def train(run: Run, role: Role) -> int:

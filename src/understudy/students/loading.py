@@ -76,13 +76,8 @@ def load(
             tokenizer = scratch.make_tokenizer(texts, shape.vocabulary)
             model = scratch.make_model(shape, tokenizer, seed)
             return Loaded(model, tokenizer, Encoding(_architecture(model.config)))
+        check(spec)
         folder = Path(spec).expanduser()
-        if spec and folder.is_dir():
-            _check_folder(folder)
-        elif folder.exists() or spec.startswith((".", "/", "~")) or spec.count("/") > 1 or not spec:
-            raise StudentError(
-                f"{spec!r} is no folder. Give a model folder, a hub id like `owner/name`, or scratch:NAME"
-            )
         place = str(folder) if folder.is_dir() else spec
         config, tokenizer, model = _pretrained(place, folder.is_dir(), dtype, revision)
     _check_tokens(place, tokenizer, model)
@@ -91,6 +86,21 @@ def load(
     found = _read_encoding(folder / ENCODING_FILE) if folder.is_dir() else None
     chat = bool(getattr(tokenizer, "chat_template", None)) and not config.is_encoder_decoder
     return Loaded(model, tokenizer, found or Encoding(_architecture(config), chat=chat))
+
+
+def check(spec: str) -> None:
+    """See whether there can be a model that `spec` names, as far as this machine can tell: it asks no hub and loads nothing.
+
+    Raises:
+        StudentError: as `load`.
+    """
+    folder = Path(spec).expanduser()
+    if spec.startswith(scratch.PREFIX):
+        scratch.shape_of(spec)
+    elif spec and folder.is_dir():
+        _check_folder(folder)
+    elif folder.exists() or spec.startswith((".", "/", "~")) or spec.count("/") > 1 or not spec:
+        raise StudentError(f"{spec!r} is no folder. Give a model folder, a hub id like `owner/name`, or scratch:NAME")
 
 
 def _architecture(config: Any) -> Any:

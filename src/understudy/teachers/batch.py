@@ -39,11 +39,12 @@ from understudy.procedures import Ask, AsyncCompleter
 from understudy.records import Completion, Json, Sampling
 from understudy.tasks.task import Task
 from understudy.teachers.account import Account
+from understudy.teachers.handed_over import HandedOver, Pending
 from understudy.teachers.kept import Asked, Kept, Reply
 from understudy.teachers.openai import Endpoint, OpenAITeacher
 from understudy.teachers.prices import Price
 from understudy.teachers.requests import Call, Malformed, Refused, Requests, fatal_reason, problem, refused
-from understudy.teachers.store import Cost, Pending
+from understudy.teachers.store import Cost
 
 MOST_BYTES = 190_000_000
 """Of a batch's file; OpenAI takes 200 MB."""
@@ -145,6 +146,10 @@ class _Batched(Kept):
             self._worker = asyncio.create_task(self._work())
         return await ended
 
+    @property
+    def _handed_over(self) -> HandedOver:
+        return HandedOver(self._account.store)
+
     def leave(self) -> None:
         """What is under way counts as the most it can cost, until somebody comes back to it."""
         if not self._aside:
@@ -153,7 +158,7 @@ class _Batched(Kept):
             self._account.settle(most, None)
         under_way = {name for name, _ in self._aside}
         self._aside.clear()
-        ids = [batch.remote for batch in self._account.store.batches(self._identity) if batch.name in under_way]
+        ids = [batch.remote for batch in self._handed_over.of(self._identity) if batch.name in under_way]
         if any(ids):
             self._account.say(
                 f"{' and '.join(filter(None, ids))} will be answered without us, within a day. Give the same command again "
@@ -167,11 +172,11 @@ class _Batched(Kept):
                 await self._until_quiet()
                 while self._hand_over():
                     pass
-                batches = self._account.store.batches(self._identity)
+                batches = self._handed_over.of(self._identity)
                 for batch in batches:
                     await self._look_after(batch)
                 self._tell()
-                if batches == self._account.store.batches(self._identity) and self._waiting:
+                if batches == self._handed_over.of(self._identity) and self._waiting:
                     await asyncio.sleep(self._settings.poll_s)
         except Exception as error:
             waiting, self._waiting = self._waiting, []
@@ -214,7 +219,7 @@ class _Batched(Kept):
             size, total, chosen = 0, Cost(), set[bytes]()
             for part in self._missing():
                 id = part.keys[0].hex()
-                if not chosen.isdisjoint(part.keys) or store.is_asked(part.keys):
+                if not chosen.isdisjoint(part.keys) or self._handed_over.is_asked(part.keys):
                     continue
                 most = self._protocol.most(part.ask, part.ask.n)
                 size += len(self._line(id, part.ask))
@@ -228,7 +233,7 @@ class _Batched(Kept):
                 number = store.begin(account.run, len(rows), total, batch.name)
                 self._new.add(batch.name)
                 self._known.add(batch.name)
-                store.hand_over(self._identity, Pending(batch.name, batch.run, number, batch.begun), rows)
+                self._handed_over.note(self._identity, Pending(batch.name, batch.run, number, batch.begun), rows)
 
         store.transact([note])
         return bool(rows)
@@ -250,7 +255,7 @@ class _Batched(Kept):
     async def _look_after(self, batch: Pending) -> None:
         """Bring a batch as far as it goes now, unless another process does."""
         store = self._account.store
-        [mine] = store.transact([partial(store.take, batch.name)])
+        [mine] = store.transact([partial(self._handed_over.take, batch.name)])
         if not mine:
             return
         if batch.name not in self._known:
@@ -281,7 +286,7 @@ class _Batched(Kept):
             await self._fetch(batch, self._rows(batch), state)
 
     def _rows(self, batch: Pending) -> dict[str, Json]:
-        return dict(self._account.store.requests(batch.name))
+        return dict(self._handed_over.requests(batch.name))
 
     def _take_up(self, batch: Pending) -> None:
         """Reserve what a batch may cost that an earlier process of this run sent."""
@@ -303,7 +308,7 @@ class _Batched(Kept):
                 remote = await self._find(batch)
         if remote is not None:
             store = self._account.store
-            store.transact([lambda: store.locate(batch.name, batch.file, remote)])
+            store.transact([lambda: self._handed_over.locate(batch.name, batch.file, remote)])
         return remote
 
     async def _create(self, batch: Pending, rows: Mapping[str, Json]) -> str:
@@ -318,7 +323,7 @@ class _Batched(Kept):
         except TeacherError:
             self._end(batch, rows)
             raise
-        store.transact([lambda: store.locate(batch.name, file["id"])])
+        store.transact([lambda: self._handed_over.locate(batch.name, file["id"])])
         body = {
             "input_file_id": file["id"],
             "endpoint": f"/v1/{self._settings.kind}",
@@ -453,7 +458,7 @@ class _Batched(Kept):
                 answers = reply.answers[: asked.ask.n]
                 cost = costs[id] = most if reply.cost is None else reply.cost
                 store.keep(asked.requests[: len(answers)], answers, asked.max_tokens, asked.ask.key)
-                store.unbatch(batch, id, asked.keys, most.minus(cost))
+                self._handed_over.drop(batch, id, asked.keys, most.minus(cost))
 
         store.transact([close])
         for id, asked, reply, most in ended:
@@ -482,7 +487,7 @@ class _Batched(Kept):
             ended.append(_Ended(id, asked, Reply(answers, Cost() if why.free else None), Cost(*row["most"])))
         self._close(batch, ended)
         store = self._account.store
-        store.transact([lambda: store.end_batch(batch)])
+        store.transact([lambda: self._handed_over.end(batch)])
 
 
 def _ask(row: Json) -> Ask:

@@ -20,7 +20,8 @@ from understudy import jsonl
 from understudy.errors import DataError, PrerequisiteError, StoreError
 from understudy.records import Json
 from understudy.tasks.tables import rows as rows_of
-from understudy.teachers.store import Store, default_path, stored_rows
+from understudy.teachers.salvage import stored_rows
+from understudy.teachers.store import Store, default_path
 
 CHUNK = 1000
 """Rows that are read or written together."""

@@ -19,9 +19,9 @@ from typing import Any, Protocol, TypeVar
 
 from understudy.errors import StoreError
 from understudy.procedures import Ask, Completer
-from understudy.records import Completion, Json, Sampling
+from understudy.records import Completion, Sampling
 from understudy.teachers.account import Account
-from understudy.teachers.store import Answer, Cost, key_of, request_of
+from understudy.teachers.store import Answer, Change, Cost, Exact, exact, request_of
 
 T = TypeVar("T")
 
@@ -85,9 +85,10 @@ class Kept:
         self._account = account
         self._asked: dict[bytes, asyncio.Future[None]] = {}
         self._unwritten: dict[tuple[bytes, int], Completion] = {}
-        self._pending: list[Callable[[], Any]] = []
-        self._urgent: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._pending: list[Change] = []
+        self._urgent: list[tuple[_Attempts, asyncio.Future[int | None]]] = []
         self._timer: asyncio.AbstractEventLoop | None = None
+        self._changes = 0  # by other processes
         self._broken: StoreError | None = None
 
     async def complete_one(self, ask: Ask) -> list[Completion]:
@@ -123,7 +124,7 @@ class Kept:
             for key in asked.keys:
                 del self._asked[key]
             if claimed:
-                self._later(lambda: self._account.store.release(asked.keys))
+                self._later(Change(released=asked.keys))
             ended.set_result(None)
         await asyncio.sleep(POLL_S)
         return await self.complete_one(asked.ask)
@@ -150,7 +151,7 @@ class Kept:
     def flush(self) -> None:
         """Commit all that is waiting to be; a failure is raised by whatever comes next."""
         self._timer = None
-        self._begin()
+        self._set_out()
         while self._pending:
             self._write()
 
@@ -164,9 +165,9 @@ class Kept:
         if self._broken is not None:
             raise self._broken
 
-    def _later(self, action: Callable[[], Any]) -> None:
-        """Do `action` in the store soon, when those who wait to send have done so."""
-        self._pending.append(action)
+    def _later(self, change: Change) -> None:
+        """Write `change` into the store soon, when those who wait to send have done so."""
+        self._pending.append(change)
         if len(self._pending) >= MOST_WAITING:
             self._write()
         loop = asyncio.get_running_loop()
@@ -186,35 +187,57 @@ class Kept:
         some, self._pending = self._pending[:AT_ONCE], self._pending[AT_ONCE:]
         if some and self._broken is None:
             with suppress(StoreError):
-                self._do(some)
+                self._do(lambda: self._account.store.write(some))
+            for change in some:
+                for request in change.requests:
+                    self._unwritten.pop((request.key, change.max_tokens), None)
 
-    async def _committed(self, action: Callable[[], T]) -> T:
-        """Do `action` in the store together with those of this moment, and wait until it is on disk."""
+    async def _noted(self, attempts: _Attempts) -> int | None:
+        """Note that a request is about to be sent, together with those of this moment, and wait until it is on disk.
+
+        Returns its number; None if another process is asking the same.
+        """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._urgent.append((action, future))
+        future: asyncio.Future[int | None] = loop.create_future()
+        self._urgent.append((attempts, future))
         if len(self._urgent) == 1:
-            loop.call_soon(self._begin)
+            loop.call_soon(self._set_out)
+        elif len(self._urgent) == AT_ONCE:
+            self._set_out()
         return await future
 
-    def _begin(self) -> None:
-        urgent, self._urgent = self._urgent, []
+    def _set_out(self) -> None:
+        """Note the requests that wait to be sent."""
+        some, self._urgent = self._urgent, []
         try:
-            results = self._do([action for action, _ in urgent]) if urgent else []
+            numbers = self._do(lambda: self._claim([attempts for attempts, _ in some])) if some else []
         except StoreError as error:
-            for _, future in urgent:
+            for _, future in some:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), result in zip(urgent, results, strict=True):
+        for (_, future), number in zip(some, numbers, strict=True):
             if not future.done():
-                future.set_result(result)
+                future.set_result(number)
 
-    def _do(self, actions: Sequence[Callable[[], T]]) -> list[T]:
+    def _claim(self, sending: Sequence[_Attempts]) -> list[int | None]:
+        """Claim the samples of each and note the attempt; None where another process was faster."""
+        store = self._account.store
+        self._changes += store.changed()
+        late = {
+            one
+            for one in sending
+            if one.changes < self._changes and None not in store.find(one.asked.keys, one.asked.max_tokens)
+        }
+        free = [(one.asked.keys, one.asked.ask.n, one.most) for one in sending if one not in late]
+        numbers = iter(store.set_out(self._account.run, free))
+        return [None if one in late else next(numbers) for one in sending]
+
+    def _do(self, action: Callable[[], T]) -> T:
         if self._broken is not None:
             raise self._broken
         try:
-            return self._account.store.transact(actions)
+            return self._account.store.transact([action])[0]
         except StoreError as error:
             self._broken = error
             raise
@@ -239,26 +262,18 @@ class _Attempts:
     """Books the attempts of one request."""
 
     def __init__(self, kept: Kept, asked: Asked, most: Cost) -> None:
-        self._kept, self._asked, self._most = kept, asked, most
+        self._kept, self.asked, self.most = kept, asked, most
+        self.changes = kept._changes
         self._number: int | None = None
         self._under_way = False
 
     async def begin(self) -> None:
-        await self._kept._account.reserve(self._most)
+        await self._kept._account.reserve(self.most)
         self._under_way = True
         self._number = None
-        self._number = await self._kept._committed(self._claim)
+        self._number = await self._kept._noted(self)
         if self._number is None:
             raise _Elsewhere
-
-    def _claim(self) -> int | None:
-        """Claim the samples and note the attempt; None if another process was faster."""
-        asked, account = self._asked, self._kept._account
-        if account.store.changed() and None not in account.store.find(asked.keys, asked.max_tokens):
-            return None
-        if not account.store.claim(asked.keys, account.run):
-            return None
-        return account.store.begin(account.run, asked.ask.n, self._most)
 
     def end(self, free: bool) -> None:
         self._settle(Cost() if free else None)
@@ -270,28 +285,24 @@ class _Attempts:
 
     def answer(self, cost: Cost | None, answers: Sequence[Answer]) -> None:
         """It brought these answers: keep them and book what they cost, together."""
-        store, asked = self._kept._account.store, self._asked
-        if self._under_way:
-            self._settle(cost)
-        requests, keys = asked.requests[: len(answers)], asked.keys[: len(answers)]
-        unwritten, max_tokens = self._kept._unwritten, asked.max_tokens
-        for key, answer in zip(keys, answers, strict=True):
+        kept, asked = self._kept, self.asked
+        attempt = self._book(cost) if self._under_way else None
+        requests, max_tokens = asked.requests[: len(answers)], asked.max_tokens
+        for request, answer in zip(requests, answers, strict=True):
             if answer.completion.finish != "failed":
-                unwritten[key, max_tokens] = answer.completion
-
-        def write() -> None:
-            store.keep(requests, answers, max_tokens, asked.ask.key, keys)
-            for key in keys:
-                unwritten.pop((key, max_tokens), None)
-
-        self._kept._later(write)
+                kept._unwritten[request.key, max_tokens] = answer.completion
+        kept._later(Change(requests, answers, max_tokens, asked.ask.key, attempt, cost))
 
     def _settle(self, cost: Cost | None) -> None:
-        self._under_way = False
-        account, number = self._kept._account, self._number
-        account.settle(self._most, cost if number is not None else Cost())
+        number = self._book(cost)
         if number is not None:
-            self._kept._later(lambda: account.store.settle(number, cost))
+            self._kept._later(Change(attempt=number, cost=cost))
+
+    def _book(self, cost: Cost | None) -> int | None:
+        """Charge the account. Returns the attempt's number; None if it was never noted, and so never sent."""
+        self._under_way = False
+        self._kept._account.settle(self.most, cost if self._number is not None else Cost())
+        return self._number
 
 
 class KeptBatches:
@@ -351,13 +362,13 @@ class Asked:
     """An ask with the requests of its samples and their keys."""
 
     ask: Ask
-    requests: Sequence[Json]
+    requests: Sequence[Exact]
     keys: Sequence[bytes]
 
     @classmethod
     def of(cls, identity: str, ask: Ask) -> Asked:
-        requests = [request_of(identity, ask, ask.first_sample + i) for i in range(ask.n)]
-        return cls(ask, requests, [key_of(request) for request in requests])
+        requests = [exact(request_of(identity, ask, ask.first_sample + i)) for i in range(ask.n)]
+        return cls(ask, requests, [request.key for request in requests])
 
     @property
     def max_tokens(self) -> int:

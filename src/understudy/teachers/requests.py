@@ -13,9 +13,9 @@
 
 The same goes for whatever else the endpoint has addresses for, `await requests.call(Call("https://.../v1/batches"))`.
 
-How many are under way at once follows the endpoint: more and more while all goes well, half as many when it says it is too
-busy or lets a request time out, none while it says to wait (`Gate`). The key is in one header and nowhere else: it is taken
-out of everything the endpoint says, completions too, before anybody reads it.
+How many are under way at once follows the endpoint (`gate.py`): more and more while all goes well, half as many when it
+says it is too busy or lets a request time out, none while it says to wait. The key is in one header and nowhere else: it is
+taken out of everything the endpoint says, completions too, before anybody reads it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
-import math
 import random
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from understudy.errors import TeacherError
+from understudy.teachers.gate import Gate
 from understudy.teachers.kept import Attempts
 from understudy.teachers.keys import Key
 
@@ -61,7 +60,6 @@ _FATAL_CODE = {
 }
 _FILTERED = ("content_filter", "content_policy_violation")
 _LONGEST_PAUSE_S = 60.0
-_FIRST_LIMIT = 64
 _CUT = 300
 
 
@@ -140,57 +138,6 @@ class _Again:
     throttled: bool = False
     unreachable: bool = False
     overwhelmed: bool = False
-
-
-class Gate:
-    """How many requests may be under way.
-
-    The limit rises by one with every answer until the endpoint is overwhelmed for the first time, and then by one in as
-    many answers as are under way; it is halved when the endpoint is overwhelmed, once for all that were under way then.
-
-    Args:
-        most: the limit never rises above it.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.limit = float(min(most, _FIRST_LIMIT))
-        self._under_way = 0
-        self._steep = True
-        self._fell = self._opens = -math.inf
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def enter(self) -> float:
-        """Wait for a place. Returns the time, in seconds, for `leave`."""
-        while True:
-            now = time.monotonic()
-            if now < self._opens:
-                await asyncio.sleep(self._opens - now)
-            elif self._under_way < int(self.limit):
-                self._under_way += 1
-                return now
-            else:
-                place = asyncio.get_running_loop().create_future()
-                self._waiting.append(place)
-                await place
-
-    def leave(self, entered: float, overwhelmed: bool = False) -> None:
-        """Give the place back."""
-        self._under_way -= 1
-        if not overwhelmed:
-            self.limit = min(self.most, self.limit + (1 if self._steep else 1 / self.limit))
-        elif entered > self._fell:
-            self.limit, self._steep, self._fell = max(1.0, self.limit / 2), False, time.monotonic()
-        free = int(self.limit) - self._under_way
-        while free > 0 and self._waiting:
-            place = self._waiting.popleft()
-            if not place.done() and not place.get_loop().is_closed():
-                place.set_result(None)
-                free -= 1
-
-    def close(self, seconds: float) -> None:
-        """Let nobody in for so long."""
-        self._opens = max(self._opens, time.monotonic() + seconds)
 
 
 class Requests:
@@ -330,13 +277,13 @@ class Requests:
         return self._key.taken_out(json.loads(data))
 
     def _request(self, call: Call) -> pyreqwest.request.RequestBuilder:
-        from pyreqwest.multipart import FormBuilder, PartBuilder
-
         posts = call.content is not None or call.file is not None
         request = self._client.post(call.url) if posts else self._client.get(call.url)
         if call.content is not None:
             request = request.header("Content-Type", "application/json").body_bytes(call.content)
         if call.file is not None:
+            from pyreqwest.multipart import FormBuilder, PartBuilder
+
             name, content = call.file
             form = FormBuilder()
             for field_name, value in call.fields.items():

@@ -1,10 +1,10 @@
 """The store: every answer that a teacher ever gave us, in one SQLite file that all runs on this machine share.
 
-    answers     key                 max_tokens   finish   model         said, row: compressed JSON
+    answers     key                 max_tokens   finish   model         said, row: JSON in zlib's format
                 9f2c... (16 bytes)  512          stop     gpt-4o-mini   {"text": "..."}, {"request": {...}, "reply": {...}}
     attempts    one for each request sent: of which run, what it may cost at most, what it did cost
     claims      the samples that are being asked for right now, and by which process
-    batches     what was handed over to be answered within a day, and where it is; batched and batch_keys: what it asks for
+    batches     what was handed over to be answered within a day; batched and batch_keys: what it asks for (`handed_over.py`)
 
 The key is a digest of the exact request: who is asked, the prompt, every sampling field, the number of the sample. Only
 `max_tokens` stands beside it: a longer limit asks the truncated answers again and no others. What failed is kept with
@@ -19,34 +19,32 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import sqlite3
 import threading
 import time
 import uuid
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
 from understudy.errors import StoreError
 from understudy.procedures import Ask
 from understudy.records import Completion, Json, Sampling
+from understudy.teachers.packing import packed, packed_around, unpacked, without_text
 
 T = TypeVar("T")
 
 SCHEMA = 1
 """Of the file and of the keys. A new one must go on finding the answers of the old ones."""
 _BUSY_S = 60.0
-_TEXT_APART = " text apart"
 _canonical = json.JSONEncoder(sort_keys=True).encode
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS answers (
@@ -64,6 +62,19 @@ CREATE TABLE IF NOT EXISTS batched (
     batch TEXT NOT NULL, id TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (batch, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batch_keys (key BLOB PRIMARY KEY, batch TEXT NOT NULL) WITHOUT ROWID;
 """
+
+
+_COLUMNS = ("key", "max_tokens", "finish", "model", "endpoint", "asked", "said", "row")
+_CLAIM = "INSERT OR IGNORE INTO claims VALUES (?, ?, ?)"
+_ATTEMPT = (
+    "INSERT INTO attempts (id, run, owner, samples, state, tokens, picodollars) VALUES (?, ?, ?, ?, 'sent', ?, ?)"
+)
+_KEEP = (
+    f"INSERT INTO answers ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    f"ON CONFLICT (key, max_tokens) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[2:])} "
+    "WHERE answers.finish = 'failed'"
+)
+"""An answer stays as it came; a failure gives way to whatever comes later."""
 
 
 class Cost(NamedTuple):
@@ -92,25 +103,6 @@ class Answer:
     reply: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A batch that was handed over, or is about to be.
-
-    Attributes:
-        name: ours; the endpoint is told it.
-        run, attempt: which run's, and its number among the attempts.
-        begun: when, in seconds since 1970.
-        file, remote: what the endpoint calls the file with its requests and the batch; "" until that is known.
-    """
-
-    name: str
-    run: str
-    attempt: int
-    begun: float
-    file: str = ""
-    remote: str = ""
-
-
 def request_of(identity: str, ask: Ask, sample: int) -> Json:
     """All that an answer depends on, but for `max_tokens`. A greedy answer depends on no seed."""
     sampling = ask.sampling or Sampling()
@@ -128,9 +120,63 @@ def request_of(identity: str, ask: Ask, sample: int) -> Json:
     }
 
 
+class Exact(NamedTuple):
+    """A request as it is kept: in JSON that is always written the same, and its key, a digest of that."""
+
+    text: str
+    key: bytes
+    endpoint: str
+
+
+def exact(request: Json | Exact) -> Exact:
+    """A request, written down."""
+    if isinstance(request, Exact):
+        return request
+    text = _canonical(request)
+    return Exact(text, hashlib.sha256(text.encode()).digest()[:16], str(request["endpoint"]))
+
+
 def key_of(request: Json) -> bytes:
     """The digest of a request."""
-    return hashlib.sha256(_canonical(request).encode()).digest()[:16]
+    return exact(request).key
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a request came to, to be written together with others'.
+
+    Attributes:
+        requests, answers: what is answered, and how; the claims are let go.
+        max_tokens: the limit they were asked with.
+        question: its id, for an export to name.
+        attempt: the number of the attempt that has ended; None: none has.
+        cost: what it did cost; None: its outcome is unknown, so it counts as the most it may have cost.
+        released: claims that are let go without an answer.
+    """
+
+    requests: Sequence[Exact] = ()
+    answers: Sequence[Answer] = ()
+    max_tokens: int = 0
+    question: str = ""
+    attempt: int | None = None
+    cost: Cost | None = None
+    released: Sequence[bytes] = ()
+
+
+class _Explained:
+    """One thread at a time, and an error of SQLite's becomes a StoreError that says what to do."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._turn = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._turn.acquire()
+
+    def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+        self._turn.release()
+        if isinstance(error, (sqlite3.Error, OSError)):
+            raise StoreError(f"{self._path}: {explanation(error)}") from error
 
 
 class Store:
@@ -147,9 +193,9 @@ class Store:
         self.path = path
         self._owner = uuid.uuid4().hex
         self._lock: FileLock | None = None
-        self._turn = threading.RLock()  # one thread at a time
+        self._explained = _Explained(path)
         self._version = 0
-        with self._explained():
+        with self._explained:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
@@ -178,6 +224,11 @@ class Store:
             self._lock.acquire()
 
     @property
+    def owner(self) -> str:
+        """The name of this process in the store."""
+        return self._owner
+
+    @property
     def _owners(self) -> Path:
         assert self.path is not None
         return self.path.with_name(self.path.name + ".owners")
@@ -193,16 +244,21 @@ class Store:
             self._lock.release()
             (self._owners / self._owner).unlink(missing_ok=True)
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path}: {_explanation(error)}") from error
+    def reading(self) -> AbstractContextManager[None]:
+        """While the file is read outside of `transact`."""
+        return self._explained
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """One statement of SQL, within `transact` or `reading`."""
+        return self._db.execute(statement, values)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
+        """One statement of SQL for each of `rows`, within `transact`."""
+        return self._db.executemany(statement, rows)
 
     def transact(self, actions: Sequence[Callable[[], T]]) -> list[T]:
         """Do all of `actions` and commit them together, or none of them."""
-        with self._turn, self._explained():
+        with self.reading():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 results = [action() for action in actions]
@@ -218,7 +274,7 @@ class Store:
 
         With `failed`, the reason of a failure stands in where there is no answer.
         """
-        with self._turn, self._explained():
+        with self.reading():
             marks = ",".join("?" * len(keys))
             rows = self._db.execute(
                 f"SELECT key, max_tokens, finish, said FROM answers WHERE key IN ({marks})", keys
@@ -228,7 +284,7 @@ class Store:
             there = found.get(key)
             if (finish == "failed" and (there or not failed)) or (there and there.finish != "failed"):
                 continue
-            completion = Completion(**_unpacked(said))
+            completion = Completion(**unpacked(said))
             whole = finish != "length" and (
                 limit <= max_tokens or (completion.completion_tokens or limit) <= max_tokens
             )
@@ -245,13 +301,31 @@ class Store:
     def knows(self, endpoint: str) -> bool:
         """Whether there is any answer of an endpoint."""
         query = "SELECT 1 FROM answers WHERE endpoint = ? AND finish != 'failed' LIMIT 1"
-        with self._turn, self._explained():
+        with self.reading():
             return self._db.execute(query, (endpoint,)).fetchone() is not None
+
+    def set_out(self, run: str, asks: Sequence[tuple[Sequence[bytes], int, Cost]]) -> list[int | None]:
+        """Claim the keys of each (keys, samples, most) and note the attempt. Returns its number; None: `claim` is false."""
+        claims = [(key, self._owner, run) for keys, _, _ in asks for key in keys]
+        free = self._db.executemany(_CLAIM, claims).rowcount == len(claims)
+        claimed = [free or self.claim(keys, run) for keys, _, _ in asks]
+        [(last,)] = self._db.execute("SELECT coalesce(max(id), 0) FROM attempts")
+        numbers = itertools.count(last + 1)
+        found = [next(numbers) if mine else None for mine in claimed]
+        self._db.executemany(
+            _ATTEMPT,
+            [
+                (number, run, self._owner, samples, most.tokens, str(most.picodollars))
+                for number, (_, samples, most) in zip(found, asks, strict=True)
+                if number is not None
+            ],
+        )
+        return found
 
     def claim(self, keys: Sequence[bytes], run: str) -> bool:
         """Take it on to ask for `keys`; false if another process is asking for any of them right now."""
         claims = [(key, self._owner, run) for key in keys]
-        if self._db.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", claims).rowcount == len(keys):
+        if self._db.executemany(_CLAIM, claims).rowcount == len(keys):
             return True
         marks = ",".join("?" * len(keys))
         others = {
@@ -259,9 +333,9 @@ class Store:
             for (owner,) in self._db.execute(f"SELECT DISTINCT owner FROM claims WHERE key IN ({marks})", keys)
             if owner != self._owner
         }
-        dead = [owner for owner in others if not self._lives(owner)]
+        dead = [owner for owner in others if not self.lives(owner)]
         if len(dead) < len(others):
-            self.release(keys)
+            self.write([Change(released=keys)])
             return False
         self._abandon(dead)
         self._db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
@@ -273,117 +347,42 @@ class Store:
         That of a batch belongs to the batch, and not to this process.
         """
         cursor = self._db.execute(
-            "INSERT INTO attempts (run, owner, samples, state, tokens, picodollars) VALUES (?, ?, ?, 'sent', ?, ?)",
-            (run, batch or self._owner, samples, most.tokens, str(most.picodollars)),
+            _ATTEMPT, (None, run, batch or self._owner, samples, most.tokens, str(most.picodollars))
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
     def settle(self, attempt: int, cost: Cost | None) -> None:
         """Note what an attempt did cost; None: its outcome is unknown, so it counts as the most it may have cost."""
-        if cost is None:
-            self._db.execute("UPDATE attempts SET state = 'unknown' WHERE id = ?", (attempt,))
-        else:
-            self._db.execute(
-                "UPDATE attempts SET state = 'settled', tokens = ?, picodollars = ? WHERE id = ?",
-                (cost.tokens, str(cost.picodollars), attempt),
-            )
+        self.write([Change(attempt=attempt, cost=cost)])
 
     def keep(
-        self,
-        requests: Sequence[Json],
-        answers: Sequence[Answer],
-        max_tokens: int,
-        question: str = "",
-        keys: Sequence[bytes] = (),
+        self, requests: Sequence[Json | Exact], answers: Sequence[Answer], max_tokens: int, question: str = ""
     ) -> None:
-        """Keep the answers to `requests`, and let their claims go.
+        """Keep the answers to `requests`, in order, and let their claims go; the rest as in `Change`."""
+        self.write([Change([exact(request) for request in requests], answers, max_tokens, question)])
 
-        Args:
-            requests: as `request_of` makes them.
-            answers: to each, in order.
-            max_tokens: the limit they were asked with.
-            question: its id, for an export to name.
-            keys: of the requests, where they are known already.
-        """
-        keys = keys or [key_of(request) for request in requests]
-        for request, key, answer in zip(requests, keys, answers, strict=True):
-            said = answer.completion
-            row = {"request": request, "reply": _without(answer.reply, said.text), "question": question}
-            # A failure never takes the place of an answer.
-            self._db.execute(
-                f"INSERT OR {'IGNORE' if said.finish == 'failed' else 'REPLACE'} INTO answers "
-                "(key, max_tokens, finish, model, endpoint, asked, said, row) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    key, max_tokens, said.finish, said.model, request["endpoint"], time.time(), _packed(said.to_json()),
-                    _packed(row),
-                ),
-            )  # fmt: skip
-            self._db.execute("DELETE FROM claims WHERE key = ?", (key,))
-
-    def hand_over(self, endpoint: str, batch: Pending, rows: Mapping[str, tuple[Sequence[bytes], Json]]) -> None:
-        """Note a batch before it is sent: the keys that each of its requests, by its id, asks for, and what it is."""
-        self._db.execute(
-            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, '', '')",
-            (batch.name, endpoint, batch.run, batch.attempt, self._owner, batch.begun),
-        )
-        self._db.executemany(
-            "INSERT INTO batched VALUES (?, ?, ?)", [(batch.name, id, _packed(row)) for id, (_, row) in rows.items()]
-        )
-        self._db.executemany(
-            "INSERT INTO batch_keys VALUES (?, ?)", [(key, batch.name) for keys, _ in rows.values() for key in keys]
-        )
-
-    def is_asked(self, keys: Sequence[bytes]) -> bool:
-        """Whether a batch is asking for any of `keys`, or a process that lives."""
-        marks = ",".join("?" * len(keys))
-        if self._db.execute(f"SELECT 1 FROM batch_keys WHERE key IN ({marks}) LIMIT 1", keys).fetchone():
-            return True
-        owners = self._db.execute(f"SELECT DISTINCT owner FROM claims WHERE key IN ({marks})", keys).fetchall()
-        return any(self._lives(owner) for (owner,) in owners)
-
-    def batches(self, endpoint: str) -> list[Pending]:
-        """The batches of an endpoint that are not done."""
-        with self._turn, self._explained():
-            rows = self._db.execute(
-                "SELECT name, run, attempt, begun, file, remote FROM batches WHERE endpoint = ? ORDER BY begun",
-                (endpoint,),
-            ).fetchall()
-        return [Pending(*row) for row in rows]
-
-    def take(self, batch: str) -> bool:
-        """Take it on to look after a batch; false if another process does, or it is done."""
-        found = self._db.execute("SELECT owner FROM batches WHERE name = ?", (batch,)).fetchone()
-        if found is None or (found[0] != self._owner and self._lives(found[0])):
-            return False
-        self._db.execute("UPDATE batches SET owner = ? WHERE name = ?", (self._owner, batch))
-        return True
-
-    def locate(self, batch: str, file: str = "", remote: str = "") -> None:
-        """Note what the endpoint calls a batch's file, and the batch."""
-        self._db.execute("UPDATE batches SET file = ?, remote = ? WHERE name = ?", (file, remote, batch))
-
-    def requests(self, batch: str) -> Iterator[tuple[str, Json]]:
-        """The requests of a batch that are left, by their ids."""
-        with self._turn, self._explained():
-            rows = self._db.execute("SELECT id, row FROM batched WHERE batch = ? ORDER BY id", (batch,)).fetchall()
-        return ((id, _unpacked(row)) for id, row in rows)
-
-    def unbatch(self, batch: Pending, id: str, keys: Sequence[bytes], less: Cost) -> None:
-        """A request of a batch has ended and cost `less` than it might have."""
-        self._db.execute("DELETE FROM batched WHERE batch = ? AND id = ?", (batch.name, id))
-        marks = ",".join("?" * len(keys))
-        self._db.execute(f"DELETE FROM batch_keys WHERE key IN ({marks})", keys)
-        cost = self.cost(batch.attempt).minus(less)
-        self._db.execute(
-            "UPDATE attempts SET tokens = ?, picodollars = ? WHERE id = ?",
-            (cost.tokens, str(cost.picodollars), batch.attempt),
-        )
-
-    def end_batch(self, batch: Pending) -> None:
-        """A batch is done."""
-        self._db.execute("UPDATE attempts SET state = 'settled' WHERE id = ?", (batch.attempt,))
-        self._db.execute("DELETE FROM batches WHERE name = ?", (batch.name,))
+    def write(self, changes: Iterable[Change]) -> None:
+        """Write what requests came to, with one statement for all that is of a kind."""
+        rows, settled, unknown, answered, released = [], [], [], [], []
+        for change in changes:
+            for request, answer in zip(change.requests, change.answers, strict=True):
+                rows.append(_row(request, answer, change.max_tokens, change.question, time.time()))
+                answered.append((request.key,))
+            if change.attempt is not None and change.cost is not None:
+                settled.append((change.cost.tokens, str(change.cost.picodollars), change.attempt))
+            elif change.attempt is not None:
+                unknown.append((change.attempt,))
+            released += [(key, self._owner) for key in change.released]
+        for statement, values in (
+            (_KEEP, rows),
+            ("DELETE FROM claims WHERE key = ?", answered),
+            ("DELETE FROM claims WHERE key = ? AND owner = ?", released),
+            ("UPDATE attempts SET state = 'settled', tokens = ?, picodollars = ? WHERE id = ?", settled),
+            ("UPDATE attempts SET state = 'unknown' WHERE id = ?", unknown),
+        ):
+            if values:
+                self._db.executemany(statement, values)
 
     def forget_batches(self) -> int:
         """Give up every batch that is not done: what it cost is not known, and what it asks may be asked again."""
@@ -401,19 +400,15 @@ class Store:
         [(tokens, money)] = self._db.execute("SELECT tokens, picodollars FROM attempts WHERE id = ?", (attempt,))
         return Cost(tokens, int(money))
 
-    def release(self, keys: Iterable[bytes]) -> None:
-        """Let claims go without an answer."""
-        self._db.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", [(key, self._owner) for key in keys])
-
     def spent(self, run: str) -> Cost:
         """What the attempts of a run cost, those of unknown outcome at the most they may have cost."""
-        with self._explained():
+        with self._explained:
             rows = self._db.execute("SELECT tokens, picodollars FROM attempts WHERE run = ?", (run,)).fetchall()
         return Cost(sum(tokens for tokens, _ in rows), sum(int(money) for _, money in rows))
 
     def unpriced(self, run: str) -> int:
         """The tokens of a run's attempts that count as no money: the price is not known, or nothing is charged."""
-        with self._explained():
+        with self._explained:
             [(tokens,)] = self._db.execute(
                 "SELECT coalesce(sum(tokens), 0) FROM attempts WHERE run = ? AND picodollars = '0'", (run,)
             )
@@ -421,7 +416,7 @@ class Store:
 
     def attempts(self, run: str) -> Mapping[str, int]:
         """How many requests a run sent, by what became of them: `settled`, `unknown`, `sent` (under way)."""
-        with self._explained():
+        with self._explained:
             return dict(self._db.execute("SELECT state, count(*) FROM attempts WHERE run = ? GROUP BY state", (run,)))
 
     def lost(self, run: str) -> int:
@@ -429,7 +424,7 @@ class Store:
 
         def count() -> int:
             owners = [owner for (owner,) in self._db.execute("SELECT DISTINCT owner FROM claims")]
-            dead = [owner for owner in owners if owner != self._owner and not self._lives(owner)]
+            dead = [owner for owner in owners if owner != self._owner and not self.lives(owner)]
             marks = ",".join("?" * len(dead))
             [(found,)] = self._db.execute(
                 f"SELECT count(*) FROM claims WHERE run = ? AND owner IN ({marks})", (run, *dead)
@@ -444,7 +439,8 @@ class Store:
             self._db.execute("DELETE FROM claims WHERE owner = ?", (owner,))
             self._db.execute("UPDATE attempts SET state = 'unknown' WHERE owner = ? AND state = 'sent'", (owner,))
 
-    def _lives(self, owner: str) -> bool:
+    def lives(self, owner: str) -> bool:
+        """Whether a process is still there."""
         if owner == self._owner:
             return True
         if self.path is None or not (self._owners / owner).exists():
@@ -460,7 +456,7 @@ class Store:
 
     def summary(self) -> list[tuple[str, str, int, float, float, int]]:
         """Endpoint, model, number of answers, first and last time (seconds since 1970) and bytes, of each model."""
-        with self._explained():
+        with self._explained:
             return self._db.execute(
                 "SELECT endpoint, model, count(*), min(asked), max(asked), sum(length(row)) FROM answers "
                 "WHERE finish != 'failed' GROUP BY endpoint, model ORDER BY endpoint, model"
@@ -475,18 +471,9 @@ class Store:
         said = {"question", "max_tokens", "asked", "request", "reply"}
         completion = Completion.from_json({name: value for name, value in row.items() if name not in said})
         request = dict(row["request"])
-        rest = {"request": request, "reply": _without(row["reply"], completion.text), "question": row["question"]}
-        values = (
-            key_of(request), int(row["max_tokens"]), completion.finish, completion.model, str(request["endpoint"]),
-            float(row["asked"]), _packed(completion.to_json()), _packed(rest),
-        )  # fmt: skip
-        return bool(
-            self._db.execute(
-                "INSERT OR IGNORE INTO answers (key, max_tokens, finish, model, endpoint, asked, said, row) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            ).rowcount
-        )
+        answer = Answer(completion, row["reply"])
+        values = _row(exact(request), answer, int(row["max_tokens"]), row["question"], float(row["asked"]))
+        return bool(self._db.execute(f"{_KEEP} AND excluded.finish != 'failed'", values).rowcount)
 
     def prune(self, model: str | None = None, before: float | None = None, failed: bool = False) -> int:
         """Delete the answers of a model, those from before a time (seconds since 1970), or what failed. Returns how many."""
@@ -499,77 +486,18 @@ class Store:
             ).rowcount
 
         [count] = self.transact([delete])
-        with self._explained():
+        with self._explained:
             self._db.execute("VACUUM")
         return count
 
 
-def stored_rows(path: Path, model: str | None = None) -> Iterator[Json]:
-    """Every answer of a store as a row of an export, in the order in which they came.
-
-    The file is only read. What is damaged in it is passed over, so that the rest can be saved.
-
-    Raises:
-        StoreError: nothing in it can be read.
-    """
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
-            db.execute("PRAGMA writable_schema = ON")  # or SQLite refuses a file that is shorter than it was
-            try:
-                [(last,)] = db.execute("SELECT coalesce(max(id), 0) FROM answers")
-            except sqlite3.DatabaseError:
-                last = path.stat().st_size // 50  # the last page is gone; no row takes less than 50 bytes
-            for start in range(1, last + 1, 500):
-                yield from _some_rows(db, range(start, min(start + 500, last + 1)), model)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {_explanation(error)}") from error
-
-
-def _some_rows(db: sqlite3.Connection, ids: range, model: str | None) -> Iterator[Json]:
-    query = "SELECT max_tokens, asked, said, row FROM answers WHERE id BETWEEN ? AND ? AND (? IS NULL OR model = ?)"
-    try:
-        found = db.execute(query, (ids[0], ids[-1], model, model)).fetchall()
-    except sqlite3.DatabaseError:
-        if len(ids) > 1:
-            half = len(ids) // 2
-            yield from _some_rows(db, ids[:half], model)
-            yield from _some_rows(db, ids[half:], model)
-        return
-    for max_tokens, asked, said, packed in found:
-        try:
-            completion, row = _unpacked(said), _unpacked(packed)
-        except (TypeError, ValueError, zlib.error):
-            continue  # half a row
-        yield {
-            "question": row["question"],
-            **completion,
-            "max_tokens": max_tokens,
-            "asked": asked,
-            "request": row["request"],
-            "reply": _with(row["reply"], completion["text"]),
-        }
-
-
-def _without(reply: Mapping[str, Any], text: str) -> Mapping[str, Any]:
-    """A reply without the completion's text, which is kept already, where it holds it word for word; see `_with`."""
-    try:
-        [choice] = reply["choices"]
-        if choice["message"]["content"] == text:
-            return {
-                **reply,
-                "choices": [{**choice, "message": {**choice["message"], "content": None}}],
-                _TEXT_APART: True,
-            }
-    except (KeyError, TypeError, ValueError):
-        pass
-    return reply
-
-
-def _with(reply: Json, text: str) -> Json:
-    """The reply as it came."""
-    if reply.pop(_TEXT_APART, False):
-        reply["choices"][0]["message"]["content"] = text
-    return reply
+def _row(request: Exact, answer: Answer, max_tokens: int, question: str, asked: float) -> tuple[object, ...]:
+    """A row of the table `answers`, without its number."""
+    said = answer.completion
+    row = packed_around(request.text, reply=without_text(answer.reply, said.text), question=question)
+    return (
+        request.key, max_tokens, said.finish, said.model, request.endpoint, asked, packed(said.to_json()), row,
+    )  # fmt: skip
 
 
 def default_path() -> Path:
@@ -580,16 +508,8 @@ def default_path() -> Path:
     return Path(named) if named else user_data_path("understudy") / "answers.sqlite"
 
 
-def _packed(row: Json) -> bytes:
-    return zlib.compress(_compact(row).encode("utf-8", "surrogatepass"), 1)
-
-
-def _unpacked(packed: bytes) -> Json:
-    row: Json = json.loads(zlib.decompress(packed).decode("utf-8", "surrogatepass"))
-    return row
-
-
-def _explanation(error: Exception) -> str:
+def explanation(error: Exception) -> str:
+    """What an error of SQLite or of the system means here, and what to do."""
     text = str(error)
     if "full" in text or getattr(error, "errno", None) == 28:
         return "no space left on the disk. Free some, then give the same command again: what was answered is kept"
