@@ -47,6 +47,7 @@ LOADED = (
 )  # fmt: skip
 _NEW = 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000
 _NEW_USER = 0x10000000
+_ENDING = 0x4  # PF_EXITING of the kernel's sched.h
 _SIBLING = """
 import ctypes, os, struct, time
 try:
@@ -136,6 +137,9 @@ class Stage:
                 os.chown(place, NOBODY, NOBODY)
         self.before = self.seen()
         if not self.alive():
+            if self.sibling is not None:
+                self.sibling.kill()
+                self.sibling.wait()
             self.sibling = subprocess.Popen(
                 [sys.executable, "-S", "-c", _SIBLING],
                 stdout=subprocess.PIPE,
@@ -146,8 +150,14 @@ class Stage:
             self.sibling.stdout.close()
 
     def alive(self) -> bool:
-        """Whether the sibling still is."""
-        return self.sibling is not None and self.sibling.poll() is None
+        """Whether the sibling still is, does not end right now, and no signal is on its way to it."""
+        if self.sibling is None or self.sibling.poll() is not None:
+            return False
+        with open(f"/proc/{self.sibling.pid}/status") as status:
+            pending = [int(line.split()[1], 16) for line in status if line.startswith(("SigPnd:", "ShdPnd:"))]
+        with open(f"/proc/{self.sibling.pid}/stat") as stat:
+            flags = int(stat.read().rpartition(")")[2].split()[6])
+        return not any(pending) and not flags & _ENDING
 
     def seen(self) -> object:
         """The state of the planted folder."""
@@ -236,7 +246,6 @@ class Stage:
             effects.add("wrote")
         if self.called():
             effects.add("connected")
-        time.sleep(0.002)
         if not self.alive():
             effects.add("killed")
         return sorted(effects)
