@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +99,15 @@ def trained(
         log=folder / "log.jsonl",
         **options,
     )
+
+
+def killed_at(step: int) -> Callable[[], bool]:
+    """A `should_stop` that kills this process, as `kill -9` would, when it is asked for the `step`th time."""
+    asked = itertools.count(1)
+
+    def should_stop() -> bool:
+        if next(asked) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    return should_stop

@@ -274,18 +274,12 @@ def test_checkpoints_of_other_settings_are_not_used(tmp_path: Path) -> None:
 
 
 KILLED = """
-import os, signal, sys
+import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from students import EXAMPLES, trained
-steps = []
-def kill():
-    steps.append(1)
-    if len(steps) == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return False
-trained(Path(sys.argv[1]), settings={"steps": 12, "eval_every": 5}, valid=EXAMPLES[:2], should_stop=kill)
+from students import EXAMPLES, killed_at, trained
+trained(Path(sys.argv[1]), settings={"steps": 12, "eval_every": 5}, valid=EXAMPLES[:2], should_stop=killed_at(8))
 """
 
 
