@@ -36,7 +36,7 @@ from understudy.report.rows import NOTHING, amount, percent, table
 
 SHAPE = "scratch:llama-nano"
 SEEDS = 3
-SIZES = (500, 1000, 2000)
+SIZES = (500, 2000)
 TRAIN, TEST, STEPS = 4000, 1000, 2000
 LUCKY = 0.2
 REFERENCE = "pad"
@@ -107,6 +107,7 @@ SINGLE_TASK = Way("single-task", '"single-task"')
 PROGRAMS = (
     PAD,
     Way("pad, 10 votes", '"pad"', evaluate=VOTES, trained="pad"),
+    Way("pad, twice the steps", '"pad"', steps=2 * STEPS),
     Way("pad-refinement", '"pad-refinement"'),
     Way("verifier", '{ name = "verifier", format = "program", solutions = 4, samples = 10 }'),
 )
