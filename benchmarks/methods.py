@@ -259,7 +259,7 @@ HEADS = ("method", "accuracy (95 %)", "seeds", "less {}", "ran", "tokens", "para
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown; a column without anything to show is left out."""
-    used = [place for place in range(len(heads)) if any(row[place] not in ("", NOTHING) for row in rows)]
+    used = [place for place in range(len(heads)) if not rows or any(row[place] not in ("", NOTHING) for row in rows)]
     lines = [heads, *rows]
     head, *body = ("| " + " | ".join(line[place] for place in used) + " |" for line in lines)
     return "\n".join([head, "|---" + "|---:" * (len(used) - 1) + "|", *body])
@@ -300,7 +300,7 @@ accuracy is what a teacher must be paid for it.
 Mean length of a target, and mean loss of its tokens on rows held out from training; of the runs with all questions.
 
 {learning}
-"""
+{missing}"""
 
 
 def page(found: dict[str, Any], scale: Scale) -> str:
@@ -321,13 +321,46 @@ def page(found: dict[str, Any], scale: Scale) -> str:
         seeds=scale.seeds,
         lucky=LUCKY,
         methods=markdown(main_heads, [shown(row) for row in found["methods"]]),
-        luck=markdown(luck_heads, [[*shown(row), apart(row["lost"], row["lost_interval"])] for row in found["lucky"]]),
+        luck=markdown(
+            luck_heads, [[*shown(row), apart(row.get("lost"), row.get("lost_interval"))] for row in found["lucky"]]
+        ),
+        missing=f"\nNot all runs are there of: {'; '.join(found['missing'])}.\n" if found["missing"] else "",
         sizes=markdown(main_heads, [shown(row) for row in sizes]),
         learning=markdown(
             ("method", "tokens a target", "loss a token", "loss a target"),
             [(name, f"{tokens:.1f}", f"{loss:.4f}", f"{product:.2f}") for name, tokens, loss, product in learning],
         ),
     )
+
+
+def complete(way: Way, scale: Scale, out: Path) -> bool:
+    """Whether every seed of a way was evaluated."""
+    return all((folder(out, way, seed) / "metrics.json").exists() for seed in range(scale.seeds))
+
+
+def tables(scale: Scale, out: Path) -> dict[str, Any]:
+    """The figures of all ways whose runs are there; the names of the others are `missing`."""
+    ways = [*WAYS, *LUCK, *FEWER]
+    there = {way.name: way for way in ways if complete(way, scale, out)}
+    reference, lucky_reference = there.get(REFERENCE), there.get(LUCK[0].name)
+
+    def rows(some: Sequence[Way], against: Way | None) -> list[Json]:
+        return [measure(way, None if way == against else against, scale, out) for way in some if way.name in there]
+
+    lucky = []
+    for row in rows(LUCK, lucky_reference):
+        same = there.get(row["method"].removesuffix(", lucky"))
+        lost = compare(judged(out, there[row["method"]], scale), judged(out, same, scale)) if same else None
+        if lost is not None:
+            row |= {"lost": lost.value, "lost_interval": list(lost.interval)}
+        lucky.append(row)
+    return {
+        "methods": sorted(rows(WAYS, reference), key=lambda row: -float(row["accuracy"])),
+        "lucky": lucky,
+        "sizes": rows((PAD, *FEWER), None),
+        "learning": [learning(way, scale, out) for way in (PAD, SINGLE_TASK) if way.name in there],
+        "missing": [way.name for way in ways if way.name not in there],
+    }
 
 
 def main() -> None:
@@ -337,30 +370,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page to FILE, too")
     parser.add_argument("--out", type=Path, default=None, help="where the runs lie (build/methods)")
-    parser.add_argument("--only", nargs="*", metavar="WAY", help="make the runs of these ways, and print nothing")
+    parser.add_argument("--only", nargs="*", metavar="WAY", help="make the runs of these ways alone, or none")
     given = parser.parse_args()
     scale = Scale(1, 160, 20, 10) if given.quick else Scale()
     out: Path = given.out or Path("build/methods-quick" if given.quick else "build/methods")
     out.mkdir(parents=True, exist_ok=True)
-    ways = [*WAYS, *LUCK, *FEWER]
-    if given.only:
-        make([way for way in ways if way.name in given.only], scale, out)
-        return
-    make(ways, scale, out)
-    by_name = {way.name: way for way in ways}
-    reference = by_name[REFERENCE]
-    found: dict[str, Any] = {
-        "methods": [measure(way, None if way == reference else reference, scale, out) for way in WAYS],
-        "lucky": [],
-        "sizes": [measure(way, None, scale, out) for way in (PAD, *FEWER)],
-        "learning": [learning(way, scale, out) for way in (PAD, SINGLE_TASK)],
-    }
-    found["methods"].sort(key=lambda row: -row["accuracy"])
-    for way in LUCK:
-        lost = compare(judged(out, way, scale), judged(out, by_name[way.name.removesuffix(", lucky")], scale))
-        row = measure(way, None if way == LUCK[0] else LUCK[0], scale, out)
-        if lost is not None:
-            found["lucky"].append({**row, "lost": lost.value, "lost_interval": list(lost.interval)})
+    make([way for way in (*WAYS, *LUCK, *FEWER) if given.only is None or way.name in given.only], scale, out)
+    found = tables(scale, out)
     text = page(found, scale)
     print(text)
     if given.write:
