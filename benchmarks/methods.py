@@ -2,9 +2,9 @@
 
     python benchmarks/methods.py [--quick] [--json FILE] [--write docs/results.md] [--out build/methods]
 
-    method                            accuracy              seeds             less pad               ...
-    pad                               94.0 % (92.3-95.3)    93.8 94.4 93.9
-    step-by-step, expressions         28.1 % (25.9-30.4)    27.0 28.8 28.5    -65.9 (-68.4 to -63.3)
+    method                       accuracy (95 %)          seeds             less pad                  seed by seed
+    pad                          80.7 % (79.1 to 82.2)    93.6 58.5 89.9
+    step-by-step, expressions    34.5 % (32.4 to 36.6)    30.5 29.5 43.4    -46.2 (-48.4 to -43.8)    -63.1 -29.0 -46.5
 
 The teacher is scripted and asked for one completion for each of the 4,000 training questions of `wordsums`; every role of a
 method is trained for the same steps, with three seeds, and answers the same 1,000 test questions. Three tables follow: what
@@ -247,6 +247,7 @@ def shown(row: Json) -> list[str]:
         f"{percent(row['accuracy'])} ({100 * low:.1f} to {100 * high:.1f})",
         " ".join(f"{100 * share:.1f}" for share in row["seeds"]),
         apart(row["difference"], row["difference_interval"]),
+        " ".join(f"{100 * difference:+.1f}" for difference in row["difference_by_seed"] or ()),
         percent(row["executable"]),
         amount(row["completion_tokens"]),
         amount(row["parameters"]),
@@ -254,7 +255,17 @@ def shown(row: Json) -> list[str]:
     ]
 
 
-HEADS = ("method", "accuracy (95 %)", "seeds", "less {}", "ran", "tokens", "parameters", "teacher tokens")
+HEADS = (
+    "method",
+    "accuracy (95 %)",
+    "seeds",
+    "less {}",
+    "seed by seed",
+    "ran",
+    "tokens",
+    "parameters",
+    "teacher tokens",
+)
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -276,8 +287,9 @@ about one program in ten. The questions come from a small grammar: the table sho
 student this small learns of this task, not what they are worth elsewhere.
 
 `accuracy` is the mean over the seeds, with an interval for which questions were drawn; `less pad` is the paired
-difference on the same questions, in points, with its 95 % interval; `seeds` shows what hangs on the initial weights and
-the order of the rows. `tokens` are written for one question at answer time, `parameters` are those of all roles together.
+difference on the same questions, in points, with its 95 % interval. `seeds` and `seed by seed` show what hangs on the
+initial weights and the order of the rows: where they lie further apart than an interval is wide, three seeds say little
+of a fourth. `tokens` are written for one question at answer time, `parameters` are those of all roles together.
 
 {methods}
 
@@ -305,6 +317,7 @@ Mean length of a target, and mean loss of its tokens on rows held out from train
 
 def page(found: dict[str, Any], scale: Scale) -> str:
     """All tables, with the settings."""
+    luck = [[*shown(row), apart(row.get("lost"), row.get("lost_interval"))] for row in found["lucky"]]
     main_heads = [head.format(REFERENCE) for head in HEADS]
     luck_heads = [*(head.format(LUCK[0].name) for head in HEADS), "less the same without"]
     sizes = sorted(found["sizes"], key=lambda row: float(row["teacher_tokens"]))
@@ -321,9 +334,7 @@ def page(found: dict[str, Any], scale: Scale) -> str:
         seeds=scale.seeds,
         lucky=LUCKY,
         methods=markdown(main_heads, [shown(row) for row in found["methods"]]),
-        luck=markdown(
-            luck_heads, [[*shown(row), apart(row.get("lost"), row.get("lost_interval"))] for row in found["lucky"]]
-        ),
+        luck=markdown(luck_heads, luck),
         missing=f"\nNot all runs are there of: {'; '.join(found['missing'])}.\n" if found["missing"] else "",
         sizes=markdown(main_heads, [shown(row) for row in sizes]),
         learning=markdown(
