@@ -12,7 +12,7 @@ refinement, a verifier and votes change when a fifth of the training programs ar
 answer can see; what programs and chains of thought reach with fewer questions; and their loss a token and length.
 
 The runs lie in `--out` and are gone on with where they were left; two of them are made at a time. All take about an hour on
-two cores; with `--quick` they are a rehearsal: few steps, few questions, one seed, and the figures say nothing.
+two cores; with `--quick` some of them are rehearsed: few steps, few questions, one seed, and the figures say nothing.
 """
 
 from __future__ import annotations
@@ -135,6 +135,8 @@ LUCK = tuple(
     for way in PROGRAMS
 )
 FEWER = tuple(replace(PAD, name=f"{PAD.name}, {train} questions", train=train) for train in SIZES)
+REHEARSED = ("finetune", "socratic", "pad", "pad, 10 votes", "verifier", "teacher: pal", "pad, lucky", "single-task")
+"""What `--quick` makes: a way of every shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +297,7 @@ of a fourth. `tokens` are written for one question at answer time, `parameters` 
 
 ## When programs are right by luck
 
-{lucky:.0%} of the teacher's programs go wrong in two numbers and reach the right answer all the same: no filter by the
+{lucky} of the teacher's programs go wrong in two numbers and reach the right answer all the same: no filter by the
 answer sees them. The last column pairs each way with itself on a teacher without such programs.
 
 {luck}
@@ -332,7 +334,7 @@ def page(found: dict[str, Any], scale: Scale) -> str:
         shape=SHAPE,
         steps=scale.steps,
         seeds=scale.seeds,
-        lucky=LUCKY,
+        lucky=f"{100 * LUCKY:.0f} %",
         methods=markdown(main_heads, [shown(row) for row in found["methods"]]),
         luck=markdown(luck_heads, luck),
         missing=f"\nNot all runs are there of: {'; '.join(found['missing'])}.\n" if found["missing"] else "",
@@ -386,7 +388,8 @@ def main() -> None:
     scale = Scale(1, 160, 20, 10) if given.quick else Scale()
     out: Path = given.out or Path("build/methods-quick" if given.quick else "build/methods")
     out.mkdir(parents=True, exist_ok=True)
-    make([way for way in (*WAYS, *LUCK, *FEWER) if given.only is None or way.name in given.only], scale, out)
+    chosen = given.only if given.only is not None else REHEARSED if given.quick else None
+    make([way for way in (*WAYS, *LUCK, *FEWER) if chosen is None or way.name in chosen], scale, out)
     found = tables(scale, out)
     text = page(found, scale)
     print(text)

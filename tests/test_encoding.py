@@ -90,6 +90,12 @@ def test_a_too_long_example_is_dropped_when_told_so() -> None:
     assert kept == [True, False]
 
 
+def test_a_solution_to_be_judged_that_ran_on_is_dropped() -> None:
+    judged = Example("ran-on", "a " * 60, "b " * 60, value=0.0)
+    kept = [ids is not None for _, ids in encode(iter([EXAMPLES[0], judged]), encoder(), {"target": 1.0}, "error")]
+    assert kept == [True, False]
+
+
 def test_an_encoder_decoder_with_relative_positions_has_no_limit() -> None:
     assert positions_of(model(SEQ2SEQ).model) is None
 

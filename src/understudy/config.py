@@ -238,7 +238,7 @@ class Train(Settings):
     max_target_tokens: int = Field(512, ge=1)
     """A target may be this long, the end token included."""
     too_long: Literal["error", "drop"] = "error"
-    """What to do with an example over the limits: stop with its name, or drop and count it."""
+    """What to do with an example over the limits: stop with its name, or drop and count it. One to be judged is dropped."""
     eval_every: int = Field(250, ge=1)
     """Steps between two looks at the validation split and two checkpoints."""
     precision: Literal["float32", "bfloat16"] = "float32"

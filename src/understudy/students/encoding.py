@@ -150,7 +150,8 @@ def encode(
     objectives: Mapping[str, float],
     too_long: Literal["error", "drop"],
 ) -> Iterator[tuple[Example, Encoded | None]]:
-    """Each example with its ids, or with None if it is too long and `too_long` is `drop`.
+    """Each example with its ids, or with None if it is too long and `too_long` is `drop` or it has a value: what a student
+    wrote to be judged may run on, and nobody could have written it shorter.
 
     Raises:
         StudentError: an example is too long, has no target, a weight below zero, a value that is not finite or an
@@ -177,6 +178,6 @@ def encode(
             )
         encoded = encoder.example(example)
         problem = encoder.problem(encoded)
-        if problem and too_long == "error":
+        if problem and too_long == "error" and example.value is None:
             raise StudentError(f"{place} cannot be used: {problem}, or set train.too_long=drop")
         yield example, None if problem else encoded
