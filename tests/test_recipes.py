@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from understudy.methods import METHODS
 from understudy.pipeline import walk
 from understudy.stages.opening import open_run
 
@@ -30,6 +31,11 @@ def test_a_recipe_that_needs_no_data_runs(path: Path, tmp_path: Path) -> None:
     assert {split: metrics["n"] for split, metrics in found.items()} == dict.fromkeys(run.config.evaluate.splits, 4)
     assert all(metrics["error"] == 0 for metrics in found.values())
     assert run.dir.page.exists()
+
+
+def test_every_method_has_a_recipe_that_needs_no_data(tmp_path: Path) -> None:
+    shown = {open_run(path, (), tmp_path / path.stem).method.name for path in RECIPES.glob("wordsums-*.toml")}
+    assert shown == set(METHODS.names)
 
 
 def test_a_scripted_teacher_answers_both_asks_of_zero_shot_cot(tmp_path: Path) -> None:
