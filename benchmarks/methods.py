@@ -178,7 +178,8 @@ def make(ways: Sequence[Way], scale: Scale, out: Path) -> None:
             for seed in range(scale.seeds):
                 run = folder(out, way, seed)
                 if way.trained and not run.exists():
-                    shutil.copytree(folder(out, names[way.trained], seed), run)
+                    answered = shutil.ignore_patterns("metrics.json", "predictions.jsonl")  # by the other way
+                    shutil.copytree(folder(out, names[way.trained], seed), run, ignore=answered)
                 config = run.with_suffix(".toml")
                 jsonl.write_text(config, scale.configuration(way, seed))
                 jobs.append(Job(run.name, config, run))
