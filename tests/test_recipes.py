@@ -22,7 +22,7 @@ TINY = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("wordsums-*.toml")), ids=lambda path: path.stem)
 def test_a_recipe_that_needs_no_data_runs(path: Path, tmp_path: Path) -> None:
     run = open_run(path, TINY, tmp_path)
