@@ -256,8 +256,8 @@ def tiny(table: dict[str, Any], format: str) -> dict[str, Any]:
     [
         ("nearest", "program"),
         ("nearest", "cot"),
-        pytest.param("scratch:llama-nano", "program", marks=pytest.mark.slow),
-        pytest.param("scratch:t5-tiny", "cot", marks=pytest.mark.slow),
+        pytest.param("scratch:llama-nano", "program", marks=pytest.mark.thorough),
+        pytest.param("scratch:t5-tiny", "cot", marks=pytest.mark.thorough),
     ],
 )
 def test_the_recipe_runs_and_its_evidence_says_what_was_chosen(
