@@ -22,53 +22,27 @@ import json
 import math
 import shutil
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from understudy import __version__, jsonl
-from understudy.demo import Job, run_side_by_side
+from understudy.demo import COMMON, SHAPE, STEPS, Job, run_side_by_side
 from understudy.evidence.comparison import Right, accuracy, answered_right, compare
 from understudy.progress import Lines
 from understudy.records import Json
+from understudy.report.page import to_toml
 from understudy.report.rows import NOTHING, amount, percent, table
 
-SHAPE = "scratch:llama-nano"
 SEEDS = 3
 SIZES = (500, 2000)
-TRAIN, TEST, STEPS = 4000, 1000, 2000
+TRAIN, TEST = 4000, 1000
 LUCKY = 0.2
 REFERENCE = "pad"
-COMMON = """
-task = {{ name = "wordsums", train = {train}, test = {test}{task} }}
-method = {method}
-student = "{student}"
-seed = {seed}
-
-[teacher]
-name = "scripted"
-endless_loop = 0.002
-lucky = {lucky}
-
-[generate]
-demonstrations = 2
-
-[sandbox]
-timeout_s = 0.25
-
-[train]
-steps = {steps}
-batch_size = 8
-learning_rate = 3e-3
-weight_decay = 0.1
-eval_every = {steps}
-
-[evaluate]
-splits = ["test"]
-batch_size = 100
-max_tokens = {max_tokens}
-{evaluate}"""
+REACHED = (0.05, 0.5, 0.75, 0.9)
+"""Accuracies that are asked for their price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +51,11 @@ class Way:
 
     Attributes:
         name: of the row and of its runs' folders.
-        method: as in the configuration, TOML.
-        task: more of the task's settings, TOML.
+        method: its name.
+        options: of the method.
+        task: more of the task's settings.
         max_tokens: of an answer.
-        evaluate: more of `[evaluate]`, TOML.
+        evaluate: more of `[evaluate]`.
         trained: name of the way whose students it uses; "" if it trains its own, or none.
         student: whose name it is.
         lucky: share of the teacher's rationales that are right by luck.
@@ -90,9 +65,10 @@ class Way:
 
     name: str
     method: str
-    task: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int = 160
-    evaluate: str = ""
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
     trained: str = ""
     student: str = SHAPE
     lucky: float = 0.0
@@ -100,35 +76,35 @@ class Way:
     steps: int = STEPS
 
 
-EXPRESSIONS = ', answer = "expression"'
-VOTES = "votes = 10\ntemperature = 0.7\n"
-PAD = Way("pad", '"pad"')
-SINGLE_TASK = Way("single-task", '"single-task"')
+EXPRESSIONS = {"answer": "expression"}
+VOTES = {"votes": 10, "temperature": 0.7}
+PAD = Way("pad", "pad")
+SINGLE_TASK = Way("single-task", "single-task")
 PROGRAMS = (
     PAD,
-    Way("pad, 10 votes", '"pad"', evaluate=VOTES, trained="pad"),
-    Way("pad, twice the steps", '"pad"', steps=2 * STEPS),
-    Way("pad-refinement", '"pad-refinement"'),
-    Way("verifier", '{ name = "verifier", format = "program", solutions = 4, samples = 10 }'),
+    Way("pad, 10 votes", "pad", evaluate=VOTES, trained="pad"),
+    Way("pad, twice the steps", "pad", steps=2 * STEPS),
+    Way("pad-refinement", "pad-refinement"),
+    Way("verifier", "verifier", {"format": "program", "solutions": 4, "samples": 10}),
 )
 WAYS = (
-    Way("finetune", '"finetune"', max_tokens=8),
-    Way("finetune, expressions", '"finetune"', EXPRESSIONS, max_tokens=40),
-    Way("label-distillation", '"label-distillation"', max_tokens=8),
+    Way("finetune", "finetune", max_tokens=8),
+    Way("finetune, expressions", "finetune", task=EXPRESSIONS, max_tokens=40),
+    Way("label-distillation", "label-distillation", max_tokens=8),
     SINGLE_TASK,
-    Way("single-task, 10 votes", '"single-task"', evaluate=VOTES, trained="single-task"),
-    Way("step-by-step", '"step-by-step"', max_tokens=8),
-    Way("step-by-step, expressions", '"step-by-step"', EXPRESSIONS, max_tokens=40),
-    Way("step-by-step, expressions, twice the steps", '"step-by-step"', EXPRESSIONS, max_tokens=40, steps=2 * STEPS),
-    Way("rationale-as-input", '"rationale-as-input"'),
-    Way("rationale-pipeline", '"rationale-pipeline"'),
-    Way("socratic", '"socratic"'),
-    Way("socratic, unified", '{ name = "socratic", mode = "unified" }'),
+    Way("single-task, 10 votes", "single-task", evaluate=VOTES, trained="single-task"),
+    Way("step-by-step", "step-by-step", max_tokens=8),
+    Way("step-by-step, expressions", "step-by-step", task=EXPRESSIONS, max_tokens=40),
+    Way("step-by-step, expressions, twice the steps", "step-by-step", task=EXPRESSIONS, max_tokens=40, steps=2 * STEPS),
+    Way("rationale-as-input", "rationale-as-input"),
+    Way("rationale-pipeline", "rationale-pipeline"),
+    Way("socratic", "socratic"),
+    Way("socratic, unified", "socratic", {"mode": "unified"}),
     *PROGRAMS,
-    Way("copy the nearest program", '"pad"', student="nearest"),
-    Way("teacher: few-shot-cot", '"few-shot-cot"'),
-    Way("teacher: zero-shot-cot", '"zero-shot-cot"'),
-    Way("teacher: pal", '"pal"'),
+    Way("copy the nearest program", "pad", student="nearest"),
+    Way("teacher: few-shot-cot", "few-shot-cot"),
+    Way("teacher: zero-shot-cot", "zero-shot-cot"),
+    Way("teacher: pal", "pal"),
 )
 LUCK = tuple(
     replace(way, name=f"{way.name}, lucky", trained=way.trained and f"{way.trained}, lucky", lucky=LUCKY)
@@ -150,18 +126,15 @@ class Scale:
 
     def configuration(self, way: Way, seed: int) -> str:
         """The file of one run."""
-        return COMMON.format(
-            train=math.ceil(way.train * self.train / TRAIN),
-            test=self.test,
-            task=way.task,
-            method=way.method,
-            student=way.student,
-            seed=seed,
-            lucky=way.lucky,
-            steps=math.ceil(way.steps * self.steps / STEPS),
-            max_tokens=way.max_tokens,
-            evaluate=way.evaluate,
-        )
+        steps = math.ceil(way.steps * self.steps / STEPS)
+        shared = COMMON.format(student=way.student, seed=seed, steps=steps, max_tokens=way.max_tokens)
+        table: dict[str, Any] = tomllib.loads(shared)
+        train = math.ceil(way.train * self.train / TRAIN)
+        table["task"] = {"name": "wordsums", "train": train, "test": self.test, **way.task}
+        table["method"] = {"name": way.method, **way.options}
+        table["teacher"]["lucky"] = way.lucky
+        table["evaluate"] |= {"splits": ["test"], **way.evaluate}
+        return to_toml(table)
 
 
 def folder(out: Path, way: Way, seed: int) -> Path:
@@ -305,10 +278,14 @@ answer sees them. The last column pairs each way with itself on a teacher withou
 
 ## With fewer questions
 
-The same steps on fewer training questions. The teacher tokens of a row are its price: the cheapest row that reaches an
-accuracy is what a teacher must be paid for it.
+The same steps on fewer training questions.
 
 {sizes}
+
+What the teacher must be asked for, in tokens read and written, to reach an accuracy: of all rows on this page with a student
+and a teacher without lucky programs the cheapest, and the cheapest that answers by chains of thought.
+
+{prices}
 
 ## Programs against chains of thought, token by token
 
@@ -316,6 +293,20 @@ Mean length of a target, and mean loss of its tokens on rows held out from train
 
 {learning}
 {missing}"""
+
+
+def prices(found: Json) -> list[list[str]]:
+    """For each of `REACHED` the cheapest row that learns programs and reaches it, and the cheapest that learns chains."""
+    rows = [row for row in (*found["methods"], *found["sizes"]) if row["teacher_tokens"]]
+    lines = []
+    for share in REACHED:
+        line = [percent(share)]
+        for family in (("pad",), ("single-task", "rationale-pipeline", "socratic")):
+            reach = [row for row in rows if row["method"].startswith(family) and row["accuracy"] >= share]
+            best = min(reach, key=lambda row: float(row["teacher_tokens"]), default=None)
+            line += [amount(best["teacher_tokens"]), best["method"]] if best else ["not reached", ""]
+        lines.append(line)
+    return lines
 
 
 def page(found: dict[str, Any], scale: Scale) -> str:
@@ -339,6 +330,7 @@ def page(found: dict[str, Any], scale: Scale) -> str:
         methods=markdown(main_heads, [shown(row) for row in found["methods"]]),
         luck=markdown(luck_heads, luck),
         missing=f"\nNot all runs are there of: {'; '.join(found['missing'])}.\n" if found["missing"] else "",
+        prices=markdown(("accuracy", "with programs", "", "with chains of thought", ""), prices(found)),
         sizes=markdown(main_heads, [shown(row) for row in sizes]),
         learning=markdown(
             ("method", "tokens a target", "loss a token", "loss a target"),

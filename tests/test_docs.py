@@ -160,3 +160,11 @@ def test_no_stage_and_not_the_pipeline_knows_a_method(path: Path) -> None:
 )
 def test_a_stage_that_knew_a_method_would_be_found(source: str) -> None:
     assert known_methods(source)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_says_what_it_does(path: Path) -> None:
+    said = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert "--quick" in said.stdout
+    assert "--json" in said.stdout

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,14 +31,7 @@ WORDS = tuple(replace(e, objective="language", group=f"{e.question} right") for 
 JUDGED = (*RIGHT, *WRONG, *WORDS)
 TERMS = {"value": 1.0, "language": 0.5}
 LEARN = {"steps": 12, "eval_every": 5}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=SPECS)

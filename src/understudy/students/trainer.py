@@ -111,13 +111,7 @@ def train(
     with loading.quiet():
         rows = _rows(examples, loaded, weights, settings)
         valid = _rows(validation, loaded, weights, settings) if validation else Rows(tuple(weights))
-    if not any(count * weight for count, weight in zip(rows.counts(range(len(rows))), weights.values(), strict=True)):
-        raise StudentError(f"{examples} has no example with a weight to train on ({rows.dropped} dropped as too long)")
-    if head == "lm" and rows.valued:
-        raise StudentError(
-            f"{examples} has examples with a value, and their student has no value head to learn it: the method builds "
-            'them for a role without head="value"'
-        )
+    _require_something_to_learn(rows, examples, weights, head)
     inputs = [path for path in (examples, validation, start, Path(spec)) if path and path.exists()]
     kept = Checkpoints(
         out.with_name(out.name + ".checkpoints"), _fingerprint(spec, settings, weights, head, seed, inputs)
@@ -146,6 +140,17 @@ def train(
         seconds=time.monotonic() - begin,
         preview=shown,
     )
+
+
+def _require_something_to_learn(rows: Rows, examples: Path, weights: Mapping[str, float], head: str) -> None:
+    counts = rows.counts(range(len(rows)))
+    if not any(count * weight for count, weight in zip(counts, weights.values(), strict=True)):
+        raise StudentError(f"{examples} has no example with a weight to train on ({rows.dropped} dropped as too long)")
+    if head == "lm" and rows.valued:
+        raise StudentError(
+            f"{examples} has examples with a value, and their student has no value head to learn it: the method builds "
+            'them for a role without head="value"'
+        )
 
 
 def _weights(objectives: Mapping[str, float]) -> dict[str, float]:
