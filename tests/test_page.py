@@ -251,6 +251,17 @@ def test_runs_on_other_questions_are_not_paired(tmp_path: Path) -> None:
     assert "Paired differences" not in page(tmp_path, runs[0])
 
 
+def test_runs_whose_evaluation_was_stopped_are_paired_where_both_are_whole(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "pad"), make_run(tmp_path / "other", right=20)]
+    for run in runs:
+        rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+        with open(run / "predictions.jsonl", "a", encoding="utf-8") as file:
+            file.writelines(json.dumps({**row, "split": "unseen"}) + "\n" for row in rows[:5])
+    shown = words(page(tmp_path, *runs))
+    assert "pad against other test" in shown
+    assert "pad against other unseen" not in shown
+
+
 def test_the_names_of_paired_runs_are_text(tmp_path: Path) -> None:
     html = page(tmp_path, make_run(tmp_path / "<b>bold", right=36), make_run(tmp_path / "pad"))
     assert "<b>bold" not in html

@@ -20,7 +20,8 @@ def differences(runs: Sequence[RunView]) -> list[Json]:
     """The best run of each split against every other one that shares questions with it, the closest first."""
     found = []
     for split in dict.fromkeys(split for run in runs for split in run.right):
-        measured = [run for run in runs if split in run.right and run.splits[split]["accuracy"] is not None]
+        answered = [run for run in runs if split in run.right and split in run.splits]  # both, if it was not stopped
+        measured = [run for run in answered if run.splits[split]["accuracy"] is not None]
         if not measured:
             continue
         best = max(measured, key=lambda run: float(run.splits[split]["accuracy"]))
