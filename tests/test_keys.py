@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -89,7 +90,9 @@ def leaks(folder: Path, key_file: Path | None) -> Iterator[str]:
                 for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                     for row in db.execute(f"SELECT * FROM {table}"):
                         for value in row:
-                            content += zlib.decompress(value) if isinstance(value, bytes) and len(value) > 16 else b""
+                            if isinstance(value, bytes):
+                                with contextlib.suppress(zlib.error):  # what is short is not compressed
+                                    content += zlib.decompress(value)
                             content += value.encode() if isinstance(value, str) else b""
         yield from (f"{form} in {path}" for form in forms() if form.encode() in content)
 

@@ -10,6 +10,7 @@ unknown field is an error, so that a file of a newer version is not half read.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeAlias
@@ -24,15 +25,15 @@ class Record:
     def to_json(self) -> Json:
         """This record as a JSON object; nested tuples become lists, and defaults are left out."""
         row: Json = {}
-        for f in self.__dataclass_fields__.values():  # dataclasses.fields takes longer
-            value = getattr(self, f.name)
-            if f.default is not dataclasses.MISSING and value == f.default and type(value) is type(f.default):
+        for name, default, kind in _defaults(type(self)):  # type: ignore[arg-type]  # mypy looks for the hash of instances
+            value = getattr(self, name)
+            if value == default and (kind is None or type(value) is kind):
                 continue
-            if f.default_factory is not dataclasses.MISSING and value == f.default_factory():
-                continue
-            row[f.name] = (
-                list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
-            )
+            if not isinstance(value, str):  # most are; to look whether one is a mapping takes long
+                value = (
+                    list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+                )
+            row[name] = value
         return row
 
     @classmethod
@@ -43,6 +44,17 @@ class Record:
             TypeError: a field is missing or unknown.
         """
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+
+
+@functools.cache
+def _defaults(kind: type[Record]) -> list[tuple[str, Any, type | None]]:
+    """Name, default and the default's type of every field; None for the type where anything equal will do."""
+    return [
+        (f.name, f.default, type(f.default))
+        if f.default_factory is dataclasses.MISSING
+        else (f.name, f.default_factory(), None)
+        for f in dataclasses.fields(kind)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,10 @@ class Account:
         self._under_way += 1
 
     def _fits(self, most: Cost) -> bool:
-        after = self._spent.plus(self._reserved).plus(most)
         budget = self.budget
+        if budget.tokens is None and budget.usd is None:
+            return True
+        after = self._spent.plus(self._reserved).plus(most)
         return (budget.tokens is None or after.tokens <= budget.tokens) and (
             budget.usd is None or after.picodollars <= budget.usd * PICODOLLARS
         )

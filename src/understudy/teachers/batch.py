@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
 import uuid
 from collections import Counter
@@ -43,6 +42,7 @@ from understudy.teachers.handed_over import HandedOver, Pending
 from understudy.teachers.kept import Asked, Kept, Reply
 from understudy.teachers.openai import Endpoint, OpenAITeacher
 from understudy.teachers.prices import Price
+from understudy.teachers.quick_json import dumps
 from understudy.teachers.requests import Call, Malformed, Refused, Requests, fatal_reason, problem, refused
 from understudy.teachers.store import Cost
 
@@ -250,7 +250,7 @@ class _Batched(Kept):
     def _line(self, id: str, ask: Ask) -> bytes:
         body = self._protocol.body(ask, ask.n, ask.first_sample)
         line = {"custom_id": id, "method": "POST", "url": f"/v1/{self._settings.kind}", "body": body}
-        return json.dumps(line).encode() + b"\n"
+        return dumps(line) + b"\n"
 
     async def _look_after(self, batch: Pending) -> None:
         """Bring a batch as far as it goes now, unless another process does."""
@@ -330,7 +330,7 @@ class _Batched(Kept):
             "completion_window": "24h",
             "metadata": {_TAG: batch.name},
         }
-        creation = Call(f"{url}/batches", json.dumps(body).encode(), may_miss=True, once=True)
+        creation = Call(f"{url}/batches", dumps(body), may_miss=True, once=True)
         for tries in itertools.count():
             reply = await self._requests.call(creation)
             if not isinstance(reply, Refused):

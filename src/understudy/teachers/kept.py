@@ -14,8 +14,8 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from understudy.errors import StoreError
 from understudy.procedures import Ask, Completer
@@ -35,8 +35,7 @@ POLL_S = 0.2
 """How often to look whether another process has got the answer that it asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What a request came to.
 
     Attributes:
@@ -357,8 +356,7 @@ class _Recall:
         return said
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """An ask with the requests of its samples and their keys."""
 
     ask: Ask

@@ -287,11 +287,10 @@ class Endpoint:
             raise Malformed("no choices in the reply")
         shares = _shares(written, [len(text) for text, _, _ in choices])
         prompts = [prompt, *[0] * (len(choices) - 1)] if isinstance(prompt, int) else [None] * len(choices)
-        around = {name: value for name, value in data.items() if name != "choices"}
         answers = [
             Answer(
                 Completion(_cut(ask, text), finish, str(model), prompts[i], shares[i], error),
-                {**around, "choices": [data["choices"][i]]},
+                data if len(choices) == 1 else {**data, "choices": [data["choices"][i]]},
             )
             for i, (text, finish, error) in enumerate(choices)
         ]
@@ -326,6 +325,8 @@ def _shares(total: Any, lengths: list[int]) -> list[int | None]:
     """`total` shared out in proportion to `lengths`, in whole numbers that add up to it; None each if it is no number."""
     if not isinstance(total, int):
         return [None] * len(lengths)
+    if len(lengths) == 1:
+        return [total]
     whole = sum(lengths) or 1
     ends = [total * sum(lengths[: i + 1]) // whole for i in range(len(lengths))]
     ends[-1] = total

@@ -22,19 +22,19 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import json
 import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from understudy.errors import TeacherError
 from understudy.teachers.gate import Gate
 from understudy.teachers.kept import Attempts
 from understudy.teachers.keys import Key
+from understudy.teachers.quick_json import dumps, loads
 
 if TYPE_CHECKING:
     import pyreqwest.request
@@ -93,8 +93,7 @@ class Refused:
     status: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One thing to ask of an endpoint.
 
     Attributes:
@@ -110,7 +109,7 @@ class Call:
     url: str
     content: bytes | None = None
     file: tuple[str, bytes] | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = {}
     is_json: bool = True
     may_miss: bool = False
     once: bool = False
@@ -153,7 +152,9 @@ class Requests:
 
     def __init__(self, url: str, key: str, patience: Patience, concurrency: int = 32, direct: bool = False) -> None:
         from pyreqwest.client import ClientBuilder
+        from pyreqwest.exceptions import PyreqwestError
 
+        self._failures = PyreqwestError
         self._url = url
         self._key = Key(key)
         self._local = direct
@@ -172,7 +173,7 @@ class Requests:
         Raises:
             TeacherError: no request can be answered; says what to do.
         """
-        return await self._send(Call(self._url, json.dumps(body).encode()), read, attempts)
+        return await self._send(Call(self._url, dumps(body)), read, attempts)
 
     async def call(self, call: Call) -> Any:
         """The reply to `call`: JSON, or bytes; `Refused` if there is none.
@@ -247,13 +248,11 @@ class Requests:
         return random.uniform(longest / 2, longest)
 
     async def _attempt(self, call: Call, read: Callable[[Any], T]) -> T | Refused | _Again:
-        from pyreqwest.exceptions import PyreqwestError
-
         request = self._request(call)
         try:
             response = await request.build().send()
             data = bytes(await response.bytes())
-        except PyreqwestError as error:
+        except self._failures as error:
             reason = self._safe(f"{type(error).__name__}: {_cause(error)}")
             return _Again(reason, unreachable=_never_sent(error), overwhelmed="Timeout" in type(error).__name__)
         self._reached = True
@@ -274,7 +273,7 @@ class Requests:
 
     def loads(self, data: bytes) -> Any:
         """What the endpoint says in JSON, without the key."""
-        return self._key.taken_out(json.loads(data))
+        return self._key.taken_out(loads(data))
 
     def _request(self, call: Call) -> pyreqwest.request.RequestBuilder:
         posts = call.content is not None or call.file is not None
@@ -351,7 +350,7 @@ def _cause(error: Exception) -> str:
 
 def _problem(data: bytes) -> tuple[str, str]:
     try:
-        return problem(json.loads(data))
+        return problem(loads(data))
     except (ValueError, RecursionError):
         return "", data.decode("utf-8", "replace")
 

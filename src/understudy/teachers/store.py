@@ -28,7 +28,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -38,13 +37,14 @@ from understudy.errors import StoreError
 from understudy.procedures import Ask
 from understudy.records import Completion, Json, Sampling
 from understudy.teachers.packing import packed, packed_around, unpacked, without_text
+from understudy.teachers.quick_json import dumps
 
 T = TypeVar("T")
 
 SCHEMA = 1
 """Of the file and of the keys. A new one must go on finding the answers of the old ones."""
 _BUSY_S = 60.0
-_canonical = json.JSONEncoder(sort_keys=True).encode
+_encoded = json.JSONEncoder(sort_keys=True).encode
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS answers (
@@ -90,8 +90,7 @@ class Cost(NamedTuple):
         return Cost(self.tokens - other.tokens, self.picodollars - other.picodollars)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One sample as it came.
 
     Attributes:
@@ -100,7 +99,7 @@ class Answer:
     """
 
     completion: Completion
-    reply: Mapping[str, Any] = field(default_factory=dict)
+    reply: Mapping[str, Any] = {}
 
 
 def request_of(identity: str, ask: Ask, sample: int) -> Json:
@@ -128,6 +127,14 @@ class Exact(NamedTuple):
     endpoint: str
 
 
+def _canonical(request: Json) -> str:
+    """As `_encoded`, which takes long for a long prompt: quick JSON writes plain ASCII in the same way."""
+    prompt = request.get("prompt")
+    if not isinstance(prompt, str) or not prompt.isascii() or "\x7f" in prompt:
+        return _encoded(request)
+    return _encoded({**request, "prompt": None}).replace('"prompt": null', f'"prompt": {dumps(prompt).decode()}', 1)
+
+
 def exact(request: Json | Exact) -> Exact:
     """A request, written down."""
     if isinstance(request, Exact):
@@ -141,8 +148,7 @@ def key_of(request: Json) -> bytes:
     return exact(request).key
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a request came to, to be written together with others'.
 
     Attributes:

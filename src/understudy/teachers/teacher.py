@@ -116,6 +116,8 @@ class NoTeacher(Teacher):
 
 def messages(ask: Ask, system: str = "") -> list[tuple[str, str]]:
     """What a chat model is told, as (role, text): one system message at most, the turns or the prompt, the prefix."""
+    if not (ask.turns or system or ask.prefix):
+        return [("user", ask.prompt)]
     turns = ask.turns or (("user", ask.prompt),)
     systems = [system, *(text for role, text in turns if role == "system")]
     said = [("system", "\n\n".join(filter(None, systems))), *(turn for turn in turns if turn[0] != "system")]
