@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -164,3 +165,17 @@ def test_an_error_of_the_writer_ends_the_stream() -> None:
 def test_an_asynchronous_writer_serves_batches_too() -> None:
     driver = Driver({"teacher": Slow()}, Programs())
     assert driver.run([(p, asking(p)) for p in "abc"]) == [["a"], ["b"], ["c"]]
+
+
+def test_python_looks_for_cycles_as_before_when_all_is_answered() -> None:
+    class Failing:
+        async def complete_one(self, ask: Ask) -> list[Completion]:
+            seen.append(gc.get_threshold()[0])
+            raise ValueError("no")
+
+    seen: list[int] = []
+    before = gc.get_threshold()
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(Driver({"teacher": Failing()}, lambda _: []).each([("a", asking("a"))], 4, lambda *_: None))
+    assert gc.get_threshold() == before
+    assert seen[0] > before[0]

@@ -8,9 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import zlib
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,13 @@ import asking
 from asking import ASK, Slow
 from understudy import jsonl
 from understudy.errors import DataError, StoreError
-from understudy.procedures import Ask
+from understudy.procedures import Ask, Driver, Procedure
 from understudy.records import Completion, Sampling
-from understudy.teachers import exchange
+from understudy.teachers import checkpointer, exchange
 from understudy.teachers.account import Account
 from understudy.teachers.kept import KeptBatches, Reply, keeping
 from understudy.teachers.packing import LONG, packed, unpacked
-from understudy.teachers.store import Answer, Cost, Store, default_path, key_of, request_of
+from understudy.teachers.store import Answer, Cost, Store, default_path, exact, key_of, request_of
 
 
 class Model:
@@ -138,6 +140,13 @@ def test_a_newer_failure_takes_an_older_ones_place_and_an_answer_takes_its(tmp_p
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3), st.floats(0, 2), st.integers(0, 2**62))
+def test_the_key_of_a_request_is_of_its_plain_json(text: str, stop: list[str], temperature: float, seed: int) -> None:
+    ask = Ask("teacher", text, stop=tuple(stop), seed=seed, prefix=text[:3], sampling=Sampling(temperature, 9))
+    for request in (request_of("one", ask, 3), {"prompt": text, "endpoint": text}, {"endpoint": text, "stop": stop}):
+        assert exact(request).text == json.dumps(request, sort_keys=True)
+
+
+@given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3), st.floats(0, 2), st.integers(0, 2**62))
 def test_any_text_comes_back_as_it_was(text: str, stop: list[str], temperature: float, seed: int) -> None:
     ask = Ask("teacher", text, stop=tuple(stop), seed=seed, sampling=Sampling(temperature, 9))
     with Store(None) as store:
@@ -164,6 +173,50 @@ def test_one_request_that_many_want_is_sent_once() -> None:
         live.check()
         assert account.store.spent("") == Cost(3, 2)
     assert endpoint.sent == ["How many?"]
+
+
+def each(live: Any, asks: list[Ask], at_once: int) -> list[list[Completion]]:
+    """As the stage `generate` asks: what is asked soon is looked up together."""
+
+    def asking(ask: Ask) -> Procedure[list[Completion]]:
+        [completions] = yield [ask]
+        return list(completions)
+
+    found: dict[str, list[Completion]] = {}
+    procedures = ((str(i), asking(ask)) for i, ask in enumerate(asks))
+    asyncio.run(Driver({"teacher": live}, lambda _: []).each(procedures, at_once, found.__setitem__))
+    return [found[str(i)] for i in range(len(asks))]
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 200])
+def test_the_same_request_foreseen_often_is_sent_once(tmp_path: Path, at_once: int) -> None:
+    asks = [replace(ASK, prompt=f"q{i % 7}") for i in range(100)]
+    endpoint = Slow()
+    with Account(tmp_path / "s") as account, keeping(endpoint, "one", account) as live:
+        assert each(live, asks, at_once) == [[Completion("yes")]] * 100
+    assert sorted(endpoint.sent) == [f"q{i}" for i in range(7)]
+
+
+def test_foreseen_with_two_limits_each_gets_its_own(tmp_path: Path) -> None:
+    short = replace(ASK, sampling=Sampling(0.7, 5, 0.9))
+    with Store(tmp_path / "s") as store:
+        request = request_of("one", ASK, 0)
+        store.transact([lambda: store.keep([request], [Answer(Completion("long one", "length"))], 100)])
+    endpoint = Slow()
+    with Account(tmp_path / "s") as account, keeping(endpoint, "one", account) as live:
+        assert each(live, [short, ASK], 1) == [[Completion("yes")], [Completion("long one", "length")]]
+    assert len(endpoint.sent) == 1
+
+
+def test_what_another_process_got_since_it_was_foreseen_is_not_sent(tmp_path: Path) -> None:
+    endpoint = Slow()
+    with Account(tmp_path / "s") as account, keeping(endpoint, "one", account) as live:
+        live.foresee([ASK])
+        with Store(tmp_path / "s") as other:
+            request = request_of("one", ASK, 0)
+            other.transact([lambda: other.keep([request], [Answer(Completion("theirs"))], 100)])
+        assert asyncio.run(live.complete_one(ASK)) == [Completion("theirs")]
+    assert endpoint.sent == []
 
 
 def test_what_failed_is_recalled_with_its_reason() -> None:
@@ -244,6 +297,36 @@ def test_a_truncated_store_is_a_clear_error_and_can_be_saved(tmp_path: Path, sha
     assert new == (count, 0)
     with pytest.raises(StoreError, match=r"damaged .*store export"), Account(path) as account:
         KeptBatches(Model(), "one", account).complete([replace(ASK, prompt=f"new {i}") for i in range(2000)])
+
+
+def test_the_log_is_emptied_while_answers_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpointer, "LONGEST", 100_000)
+    path, log = tmp_path / "s", tmp_path / "s-wal"
+    answer, lengths = [Answer(Completion("word " * 400))], [0]
+    with Store(path) as store:
+        while lengths[-1] >= lengths[-2:][0] / 2 and len(lengths) < 20_000:
+            request = request_of("one", replace(ASK, prompt=f"q{len(lengths)}"), 0)
+            store.transact([partial(store.keep, [request], answer, 9)])
+            lengths.append(log.stat().st_size)
+        assert lengths[-1] < lengths[-2] / 2, "it was never emptied"
+        assert path.stat().st_size > 2000 * (len(lengths) - 1), "the file has them while the store is open"
+    assert not log.exists()
+    assert exchange.export(path, tmp_path / "out.jsonl") == len(lengths) - 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "checkpointer"]
+
+
+def test_what_is_only_in_the_log_is_there_after_a_kill(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_store import *\n"
+        "store = Store(Path(sys.argv[2]))\n"
+        "for i in range(500):\n"
+        "    request = request_of('one', replace(ASK, prompt=f'q{i}'), 0)\n"
+        "    store.transact([partial(store.keep, [request], [Answer(Completion('word ' * 400))], 9)])\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "s")])
+    assert killed.returncode == -signal.SIGKILL
+    assert exchange.export(tmp_path / "s", tmp_path / "out.jsonl") == 500
 
 
 def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:

@@ -24,11 +24,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from understudy.records import Completion, Sampling
 from understudy.sandbox import Outcome
@@ -89,7 +92,9 @@ class Execute:
 
 
 AT_ONCE = 16
-"""Workers that begin together: the first have sent what they ask when the last begin, and so are answered earlier."""
+"""Procedures that begin together: the first have sent what they ask when the last begin, and so are answered earlier."""
+GARBAGE = 100_000
+"""Objects, while many asks are under way, between two looks for cycles among them: with Python's 700 that takes a tenth."""
 
 Call: TypeAlias = Ask | Score | Execute
 Result = TypeVar("Result")
@@ -115,6 +120,15 @@ class AsyncCompleter(Protocol):
 
     async def complete_one(self, ask: Ask) -> list[Completion]:
         """`ask.n` completions. A request that fails for good is a completion with `finish="failed"` and its reason."""
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """An `AsyncCompleter` that does some of its work quicker for many asks together."""
+
+    def foresee(self, asks: Sequence[Ask]) -> None:
+        """`complete_one` will be called with each of these very soon. What is not called after all does no harm."""
         ...
 
 
@@ -235,42 +249,61 @@ class Driver:
         A bounded set of workers takes the procedures one by one, so any number of them is held in constant memory. An
         error stops the taking; what is under way ends first, for it may have been paid.
         """
-        waiting = iter(procedures)
+        begun = self._begun(procedures)
         errors: list[Exception] = []
 
         async def work() -> None:
             try:
-                for key, procedure in waiting:
-                    done(key, await self._one(key, procedure))
+                for key, procedure, step in begun:
+                    done(key, await self._rest(key, procedure, step))
                     if errors:
                         break
             except Exception as error:
                 errors.append(error)
 
-        workers = []
-        for number in range(concurrency):
-            workers.append(asyncio.create_task(work()))
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        await asyncio.gather(*workers)
+        with _fewer_collections():
+            workers = []
+            for number in range(concurrency):
+                workers.append(asyncio.create_task(work()))
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            await asyncio.gather(*workers)
         if errors:
             raise errors[0]
 
-    async def _one(self, key: str, procedure: Procedure[Result]) -> Result:
-        replies: list[Any] | None = None
-        number = 0
-        while True:
-            try:
-                calls = next(procedure) if replies is None else procedure.send(replies)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
-            seeded = self.seeded(key, number, calls)
-            if len(seeded) == 1:  # the usual case, without a task of its own
-                replies = [await self._reply_one(seeded[0])]
+    def _begun(
+        self, procedures: Iterable[tuple[str, Procedure[Result]]]
+    ) -> Iterator[tuple[str, Procedure[Result], _Step[Result]]]:
+        """The procedures with their first step, some of them together, so that whoever answers can prepare."""
+        waiting = iter(procedures)
+        while some := list(itertools.islice(waiting, AT_ONCE)):
+            begun = [(key, procedure, self._step(key, 0, procedure, None)) for key, procedure in some]
+            asks = [
+                call for *_, step in begun if not isinstance(step, _Ended) for call in step if isinstance(call, Ask)
+            ]
+            for role in dict.fromkeys(ask.role for ask in asks):
+                if isinstance(who := self._who(role), Foreseeing):
+                    who.foresee([ask for ask in asks if ask.role == role])
+            yield from begun
+
+    def _step(self, key: str, number: int, procedure: Procedure[Result], replies: list[Any] | None) -> _Step[Result]:
+        """The calls of a procedure's next round, or its result."""
+        try:
+            calls = next(procedure) if replies is None else procedure.send(replies)
+        except StopIteration as stop:
+            return _Ended(stop.value)
+        return self.seeded(key, number, calls)
+
+    async def _rest(self, key: str, procedure: Procedure[Result], step: _Step[Result]) -> Result:
+        for number in itertools.count(1):
+            if isinstance(step, _Ended):
+                return step.result
+            if len(step) == 1:  # the usual case, without a task of its own
+                replies = [await self._reply_one(step[0])]
             else:
-                replies = list(await asyncio.gather(*map(self._reply_one, seeded)))
-            number += 1
+                replies = list(await asyncio.gather(*map(self._reply_one, step)))
+            step = self._step(key, number, procedure, replies)
+        raise AssertionError("a procedure ends by its result")
 
     async def _reply_one(self, call: Call) -> Any:
         if isinstance(call, Ask):
@@ -324,6 +357,28 @@ class Driver:
             else call
             for i, call in enumerate(calls)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended(Generic[Result]):
+    """A procedure's result."""
+
+    result: Result
+
+
+_Step: TypeAlias = list[Call] | _Ended[Result]
+"""What a procedure comes to next."""
+
+
+@contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Look for cycles seldom: of the thousands of objects of requests under way, hardly one is in a cycle."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], GARBAGE) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @functools.cache

@@ -89,11 +89,27 @@ class Kept:
         self._timer: asyncio.AbstractEventLoop | None = None
         self._changes = 0  # by other processes
         self._broken: StoreError | None = None
+        self._foreseen: dict[int, Asked] = {}
+        self._absent: set[bytes] = set()  # of what is foreseen, and not in the store
+
+    def foresee(self, asks: Sequence[Ask]) -> None:
+        """Look up together what will be asked for soon."""
+        every = [Asked.of(self._identity, ask) for ask in asks]
+        self._foreseen = {id(asked.ask): asked for asked in every}
+        self._absent = set()
+        if len({asked.max_tokens for asked in every}) == 1:
+            keys, max_tokens = [key for asked in every for key in asked.keys], every[0].max_tokens
+            found = zip(keys, self._account.store.find(keys, max_tokens), strict=True)
+            self._absent = {key for key, one in found if one is None and (key, max_tokens) not in self._unwritten}
 
     async def complete_one(self, ask: Ask) -> list[Completion]:
         """`ask.n` completions, as many of them from the store as it has."""
-        asked = Asked.of(self._identity, ask)
-        found = self._account.store.find(asked.keys, asked.max_tokens)
+        asked = self._foreseen.pop(id(ask), None)
+        if asked is not None and asked.ask is ask and self._absent.issuperset(asked.keys):
+            found: list[Completion | None] = [None] * ask.n
+        else:
+            asked = Asked.of(self._identity, ask)
+            found = self._account.store.find(asked.keys, asked.max_tokens)
         if self._unwritten:
             found = [
                 one or self._unwritten.get((key, asked.max_tokens)) for one, key in zip(found, asked.keys, strict=True)
@@ -222,7 +238,9 @@ class Kept:
     def _claim(self, sending: Sequence[_Attempts]) -> list[int | None]:
         """Claim the samples of each and note the attempt; None where another process was faster."""
         store = self._account.store
-        self._changes += store.changed()
+        if store.changed():
+            self._changes += 1
+            self._absent.clear()
         late = {
             one
             for one in sending
@@ -288,6 +306,7 @@ class _Attempts:
         attempt = self._book(cost) if self._under_way else None
         requests, max_tokens = asked.requests[: len(answers)], asked.max_tokens
         for request, answer in zip(requests, answers, strict=True):
+            kept._absent.discard(request.key)
             if answer.completion.finish != "failed":
                 kept._unwritten[request.key, max_tokens] = answer.completion
         kept._later(Change(requests, answers, max_tokens, asked.ask.key, attempt, cost))

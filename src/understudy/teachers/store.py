@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 from understudy.errors import StoreError
 from understudy.procedures import Ask
 from understudy.records import Completion, Json, Sampling
+from understudy.teachers.checkpointer import Checkpointer
 from understudy.teachers.packing import packed, packed_around, unpacked, without_text
 from understudy.teachers.quick_json import dumps
 
@@ -53,7 +54,8 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS attempts (
     id INTEGER PRIMARY KEY, run TEXT NOT NULL, owner TEXT NOT NULL, samples INTEGER NOT NULL, state TEXT NOT NULL,
     tokens INTEGER NOT NULL, picodollars TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS attempts_of_run ON attempts (run, state);
+DROP INDEX IF EXISTS attempts_of_run;
+CREATE INDEX IF NOT EXISTS runs_attempts ON attempts (run);
 CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
     name TEXT PRIMARY KEY, endpoint TEXT NOT NULL, run TEXT NOT NULL, attempt INTEGER NOT NULL, owner TEXT NOT NULL,
@@ -201,6 +203,7 @@ class Store:
         self._lock: FileLock | None = None
         self._explained = _Explained(path)
         self._version = 0
+        self._checkpointer = Checkpointer(path) if path is not None else None
         with self._explained:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -217,6 +220,7 @@ class Store:
         """Make the tables, see that they are ours, and show that this process lives."""
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
+        self._db.execute("PRAGMA wal_autocheckpoint = 0")  # the checkpointer's work
         self._db.executescript(_TABLES)
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
         [(schema,)] = self._db.execute("SELECT value FROM meta WHERE name = 'schema'")
@@ -245,6 +249,8 @@ class Store:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(StoreError):
             self.transact([lambda: self._abandon([self._owner])])
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         self._db.close()
         if self._lock is not None:
             self._lock.release()
@@ -273,6 +279,8 @@ class Store:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+        if self._checkpointer is not None:
+            self._checkpointer.committed()
         return results
 
     def find(self, keys: Sequence[bytes], max_tokens: int, failed: bool = False) -> list[Completion | None]:
