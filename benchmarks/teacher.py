@@ -7,11 +7,11 @@
     ours, store in memory                             ...
 
 An endpoint of our own on loopback answers each request after 200 ms; 512 are in flight, so that 2,560 requests a second are
-the ideal, in waves of 512: 5,000 requests cannot take less than ten of them, 2.0 s. The endpoint is pinned to one core and
-the client to another. Every client, in a process of its own, answers 2,000 requests first, for its connections and, with
-ours, for the limit that rises from 64; then it is measured over 5,000 others, from the first sent to the last answered
-and, with a store, written. The clients take turns, three rounds, and the median counts. The absolute numbers are this
-machine's, the ratios travel. `CPU ms each` is what the client's process used, its threads included.
+the ideal, in waves of 512: 10,240 requests, twenty of them, cannot take less than 4.0 s. The endpoint is pinned to one core
+and the client to another. Every client, in a process of its own, answers 2,000 requests first, for its connections and,
+with ours, for the limit that rises from 64; then it is measured over 10,240 others, from the first sent to the last
+answered and, with a store, written. The clients take turns, five rounds, and the median counts. The absolute numbers are
+this machine's, the ratios travel. `CPU ms each` is what the client's process used, its threads included.
 
 `ours` is how `generate` asks: `Driver.each`, the store and the client. Peers are installed into venvs of their own
 (`--venv`); with `--quick`, fewer requests are asked, and only those peers that are there already. One that cannot be had is
@@ -104,7 +104,7 @@ def main() -> None:
         help="the folder of the peers' venvs",
     )
     options = parser.parse_args()
-    first, count, rounds, stored = (1000, 2048, 1, 10_000) if options.quick else (2000, 5000, 3, 100_000)
+    first, count, rounds, stored = (1000, 2048, 1, 10_000) if options.quick else (2000, 10_240, 5, 100_000)
     client, server = sorted(os.sched_getaffinity(0))[:2]
     pythons, missing = {}, {}
     for way in NAMES:

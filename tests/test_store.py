@@ -30,7 +30,7 @@ from understudy.teachers import checkpointer, exchange
 from understudy.teachers.account import Account
 from understudy.teachers.kept import KeptBatches, Reply, keeping
 from understudy.teachers.packing import LONG, packed, unpacked
-from understudy.teachers.store import Answer, Cost, Store, default_path, exact, key_of, request_of
+from understudy.teachers.store import Answer, Cost, Store, default_path, exact, exact_of, key_of, request_of
 
 
 class Model:
@@ -139,10 +139,21 @@ def test_a_newer_failure_takes_an_older_ones_place_and_an_answer_takes_its(tmp_p
             assert store.find([key_of(request)], 100, failed=True) == [kept]
 
 
-@given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3), st.floats(0, 2), st.integers(0, 2**62))
-def test_the_key_of_a_request_is_of_its_plain_json(text: str, stop: list[str], temperature: float, seed: int) -> None:
-    ask = Ask("teacher", text, stop=tuple(stop), seed=seed, prefix=text[:3], sampling=Sampling(temperature, 9))
-    for request in (request_of("one", ask, 3), {"prompt": text, "endpoint": text}, {"endpoint": text, "stop": stop}):
+@given(
+    st.text(st.characters(exclude_categories=())) | st.text(st.characters(max_codepoint=128)),
+    st.lists(st.text(max_size=5), max_size=3),
+    st.lists(st.tuples(st.sampled_from(["user", "assistant"]), st.text(max_size=9)), max_size=3),
+    st.sampled_from([0.0, 0.7, 1e-9]),
+    st.none() | st.integers(0, 2**63),
+)
+def test_the_key_of_a_request_is_that_of_its_plain_json(
+    text: str, stop: list[str], turns: list[tuple[str, str]], temperature: float, seed: int | None
+) -> None:
+    sampling = None if temperature == 1e-9 else Sampling(temperature, 9, 0.95)
+    ask = Ask("teacher", text, stop=tuple(stop), turns=tuple(turns), seed=seed, prefix=text[:3], sampling=sampling)
+    for identity in ("one", text):
+        request = request_of(identity, ask, 3)
+        assert exact_of(identity, ask, 3) == exact(request)
         assert exact(request).text == json.dumps(request, sort_keys=True)
 
 

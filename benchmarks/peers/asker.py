@@ -278,7 +278,8 @@ def main() -> None:
         found = replay(int(count), Path(folder) / "store.sqlite")
     else:
         found = measure(way, int(port), int(first), int(count), Path(folder))
-    print(json.dumps(found), file=out)
+    print(json.dumps(found), file=out, flush=True)
+    os._exit(0)  # a thread of a library's own may crash an interpreter that ends
 
 
 if __name__ == "__main__":

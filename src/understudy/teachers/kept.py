@@ -21,7 +21,7 @@ from understudy.errors import StoreError
 from understudy.procedures import Ask, Completer
 from understudy.records import Completion, Sampling
 from understudy.teachers.account import Account
-from understudy.teachers.store import Answer, Change, Cost, Exact, exact, request_of
+from understudy.teachers.store import Answer, Change, Cost, Exact, exact_of
 
 T = TypeVar("T")
 
@@ -384,7 +384,7 @@ class Asked(NamedTuple):
 
     @classmethod
     def of(cls, identity: str, ask: Ask) -> Asked:
-        requests = [exact(request_of(identity, ask, ask.first_sample + i)) for i in range(ask.n)]
+        requests = [exact_of(identity, ask, ask.first_sample + i) for i in range(ask.n)]
         return cls(ask, requests, [request.key for request in requests])
 
     @property

@@ -1,6 +1,6 @@
 """The store: every answer that a teacher ever gave us, in one SQLite file that all runs on this machine share.
 
-    answers     key                 max_tokens   finish   model         said, row: JSON in zlib's format
+    answers     key                 max_tokens   finish   model         said, row: JSON, compressed where it is long
                 9f2c... (16 bytes)  512          stop     gpt-4o-mini   {"text": "..."}, {"request": {...}, "reply": {...}}
     attempts    one for each request sent: of which run, what it may cost at most, what it did cost
     claims      the samples that are being asked for right now, and by which process
@@ -18,6 +18,7 @@ endpoint is ever written. The file must be on a disk of this machine, for SQLite
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -129,20 +130,37 @@ class Exact(NamedTuple):
     endpoint: str
 
 
-def _canonical(request: Json) -> str:
-    """As `_encoded`, which takes long for a long prompt: quick JSON writes plain ASCII in the same way."""
-    prompt = request.get("prompt")
-    if not isinstance(prompt, str) or not prompt.isascii() or "\x7f" in prompt:
-        return _encoded(request)
-    return _encoded({**request, "prompt": None}).replace('"prompt": null', f'"prompt": {dumps(prompt).decode()}', 1)
-
-
 def exact(request: Json | Exact) -> Exact:
     """A request, written down."""
     if isinstance(request, Exact):
         return request
-    text = _canonical(request)
+    text = _encoded(request)
     return Exact(text, hashlib.sha256(text.encode()).digest()[:16], str(request["endpoint"]))
+
+
+def exact_of(identity: str, ask: Ask, sample: int) -> Exact:
+    """As `exact(request_of(identity, ask, sample))`, in a third of the time."""
+    if not ask.prompt.isascii() or "\x7f" in ask.prompt:  # quick JSON escapes less
+        return exact(request_of(identity, ask, sample))
+    sampling = ask.sampling or Sampling()
+    before, after = _around(identity, ask.turns, ask.prefix, ask.stop, sampling)
+    prompt, seed = dumps(ask.prompt).decode(), ask.seed if sampling.temperature else None
+    text = (
+        f'{before}, "prompt": {prompt}, "sample": {sample}, "schema": {SCHEMA}, '
+        f'"seed": {"null" if seed is None else seed}, {after}'
+    )
+    return Exact(text, hashlib.sha256(text.encode()).digest()[:16], identity)
+
+
+@functools.lru_cache(maxsize=64)
+def _around(
+    identity: str, turns: tuple[tuple[str, str], ...], prefix: str, stop: tuple[str, ...], sampling: Sampling
+) -> tuple[str, str]:
+    """What stands before and after the prompt, the sample and the seed in a request's JSON; most requests share it."""
+    request = request_of(identity, Ask("", "", turns=turns, prefix=prefix, stop=stop, sampling=sampling), 0)
+    before = {name: value for name, value in request.items() if name < "prompt"}
+    after = {name: value for name, value in request.items() if name > "seed"}
+    return _encoded(before)[:-1], _encoded(after)[1:]
 
 
 def key_of(request: Json) -> bytes:
