@@ -28,7 +28,7 @@ from understudy.procedures import Ask, Driver, Procedure
 from understudy.records import Completion, Sampling
 from understudy.teachers import checkpointer, exchange
 from understudy.teachers.account import Account
-from understudy.teachers.kept import KeptBatches, Reply, keeping
+from understudy.teachers.kept import Asked, KeptBatches, Reply, keeping
 from understudy.teachers.packing import LONG, packed, unpacked
 from understudy.teachers.store import Answer, Cost, Store, default_path, exact, exact_of, key_of, request_of
 
@@ -228,6 +228,42 @@ def test_what_another_process_got_since_it_was_foreseen_is_not_sent(tmp_path: Pa
             other.transact([lambda: other.keep([request], [Answer(Completion("theirs"))], 100)])
         assert asyncio.run(live.complete_one(ASK)) == [Completion("theirs")]
     assert endpoint.sent == []
+
+
+def test_what_another_process_got_is_noticed_by_every_teacher_of_a_run(tmp_path: Path) -> None:
+    class Late(Slow):
+        """Another process answers while the request waits for its place."""
+
+        async def request(self, ask: Ask, n: int, first: int, attempts: Any) -> Reply:
+            await asyncio.sleep(0)  # both have looked it up
+            with Store(tmp_path / "s") as other:
+                answers = [request_of("one", ask, 0), request_of("two", ask, 0)]
+                other.transact(
+                    [partial(other.keep, [request], [Answer(Completion("theirs"))], 100) for request in answers]
+                )
+            return await super().request(ask, n, first, attempts)
+
+    endpoint = Late()
+    with (
+        Account(tmp_path / "s") as account,
+        keeping(endpoint, "one", account) as one,
+        keeping(endpoint, "two", account) as two,
+    ):
+
+        async def both() -> list[list[Completion]]:
+            return list(await asyncio.gather(one.complete_one(ASK), two.complete_one(ASK)))
+
+        assert asyncio.run(both()) == [[Completion("theirs")]] * 2
+    assert endpoint.sent == []
+
+
+def test_any_number_of_samples_is_looked_up(tmp_path: Path) -> None:
+    many = replace(ASK, n=40_000)
+    with Account(tmp_path / "s") as account:
+        KeptBatches(Model(), "one", account).complete([replace(ASK, first_sample=39_999)])
+        account.store._db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # Debian's takes more than others
+        found = account.store.find(Asked.of("one", many).keys, 100)
+    assert [i for i, completion in enumerate(found) if completion] == [39_999]
 
 
 def test_what_failed_is_recalled_with_its_reason() -> None:

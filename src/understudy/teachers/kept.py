@@ -238,8 +238,8 @@ class Kept:
     def _claim(self, sending: Sequence[_Attempts]) -> list[int | None]:
         """Claim the samples of each and note the attempt; None where another process was faster."""
         store = self._account.store
-        if store.changed():
-            self._changes += 1
+        if (changes := store.changes()) != self._changes:
+            self._changes = changes
             self._absent.clear()
         late = {
             one

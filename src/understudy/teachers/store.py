@@ -46,6 +46,8 @@ T = TypeVar("T")
 SCHEMA = 1
 """Of the file and of the keys. A new one must go on finding the answers of the old ones."""
 _BUSY_S = 60.0
+_MOST_KEYS = 10_000
+"""In one statement: SQLite takes 32,766 values."""
 _encoded = json.JSONEncoder(sort_keys=True).encode
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
@@ -220,7 +222,7 @@ class Store:
         self._owner = uuid.uuid4().hex
         self._lock: FileLock | None = None
         self._explained = _Explained(path)
-        self._version = 0
+        self._version = self._changes = 0
         self._checkpointer = Checkpointer(path) if path is not None else None
         with self._explained:
             if path is not None:
@@ -306,11 +308,14 @@ class Store:
 
         With `failed`, the reason of a failure stands in where there is no answer.
         """
+        rows: list[tuple[bytes, int, str, bytes]] = []
         with self.reading():
-            marks = ",".join("?" * len(keys))
-            rows = self._db.execute(
-                f"SELECT key, max_tokens, finish, said FROM answers WHERE key IN ({marks})", keys
-            ).fetchall()
+            for start in range(0, len(keys), _MOST_KEYS):
+                some = keys[start : start + _MOST_KEYS]
+                marks = ",".join("?" * len(some))
+                rows += self._db.execute(
+                    f"SELECT key, max_tokens, finish, said FROM answers WHERE key IN ({marks})", some
+                )
         found: dict[bytes, Completion] = {}
         for key, limit, finish, said in rows:
             there = found.get(key)
@@ -324,11 +329,13 @@ class Store:
                 found[key] = completion
         return [found.get(key) for key in keys]
 
-    def changed(self) -> bool:
-        """Whether another process has written anything since this was asked last."""
+    def changes(self) -> int:
+        """A number that has grown if another process has written anything since it was asked for last."""
         [(version,)] = self._db.execute("PRAGMA data_version")
-        before, self._version = self._version, version
-        return bool(version != before)
+        if version != self._version:
+            self._version = version
+            self._changes += 1
+        return self._changes
 
     def knows(self, endpoint: str) -> bool:
         """Whether there is any answer of an endpoint."""
