@@ -287,23 +287,20 @@ class Driver:
             yield from begun
 
     def _step(self, key: str, number: int, procedure: Procedure[Result], replies: list[Any] | None) -> _Step[Result]:
-        """The calls of a procedure's next round, or its result."""
-        try:
-            calls = next(procedure) if replies is None else procedure.send(replies)
-        except StopIteration as stop:
-            return _Ended(stop.value)
-        return self.seeded(key, number, calls)
+        """As the function, with key, sampling and seed set."""
+        step = _step(procedure, replies)
+        return step if isinstance(step, _Ended) else self.seeded(key, number, step)
 
     async def _rest(self, key: str, procedure: Procedure[Result], step: _Step[Result]) -> Result:
-        for number in itertools.count(1):
-            if isinstance(step, _Ended):
-                return step.result
+        number = 0
+        while not isinstance(step, _Ended):
             if len(step) == 1:  # the usual case, without a task of its own
                 replies = [await self._reply_one(step[0])]
             else:
                 replies = list(await asyncio.gather(*map(self._reply_one, step)))
+            number += 1
             step = self._step(key, number, procedure, replies)
-        raise AssertionError("a procedure ends by its result")
+        return step.result
 
     async def _reply_one(self, call: Call) -> Any:
         if isinstance(call, Ask):
@@ -387,6 +384,14 @@ def _answers_one(kind: type) -> bool:
     return issubclass(kind, AsyncCompleter)
 
 
+def _step(procedure: Procedure[Result], replies: list[Any] | None) -> _Step[Result]:
+    """The calls of a procedure's next round, or its result. `replies` are None before the first."""
+    try:
+        return list(next(procedure) if replies is None else procedure.send(replies))
+    except StopIteration as stop:
+        return _Ended(stop.value)
+
+
 def _advance(
     position: int,
     procedure: Procedure[Result],
@@ -394,10 +399,11 @@ def _advance(
     rounds: dict[int, list[Call]],
     results: dict[int, Result],
 ) -> None:
-    try:
-        rounds[position] = list(next(procedure) if replies is None else procedure.send(replies))
-    except StopIteration as stop:
-        results[position] = stop.value
+    step = _step(procedure, replies)
+    if isinstance(step, _Ended):
+        results[position] = step.result
+    else:
+        rounds[position] = step
 
 
 def _complete(who: Completer | AsyncCompleter, asks: Sequence[Ask]) -> list[list[Completion]]:

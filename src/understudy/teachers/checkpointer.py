@@ -49,7 +49,7 @@ class Checkpointer:
 
     def _work(self) -> None:
         log = Path(f"{self._path}-wal")
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(self._path)) as db:
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._path)) as db:
             while self._due.wait() and not self._closed:
                 self._due.clear()
                 # A full disk or another process that is faster: the next commit says so, or nobody needs to know.
@@ -58,9 +58,3 @@ class Checkpointer:
                     if os.stat(log).st_size > LONGEST:
                         db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # what came meanwhile, so that little is left
                         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-    db.execute("PRAGMA synchronous = NORMAL")
-    return db

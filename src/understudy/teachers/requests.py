@@ -154,7 +154,7 @@ class Requests:
         from pyreqwest.client import ClientBuilder
         from pyreqwest.exceptions import PyreqwestError
 
-        self._failures = PyreqwestError
+        self._library_error = PyreqwestError
         self._url = url
         self._key = Key(key)
         self._local = direct
@@ -252,7 +252,7 @@ class Requests:
         try:
             response = await request.build().send()
             data = bytes(await response.bytes())
-        except self._failures as error:
+        except self._library_error as error:
             reason = self._safe(f"{type(error).__name__}: {_cause(error)}")
             return _Again(reason, unreachable=_never_sent(error), overwhelmed="Timeout" in type(error).__name__)
         self._reached = True

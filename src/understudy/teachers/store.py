@@ -136,8 +136,11 @@ def exact(request: Json | Exact) -> Exact:
     """A request, written down."""
     if isinstance(request, Exact):
         return request
-    text = _encoded(request)
-    return Exact(text, hashlib.sha256(text.encode()).digest()[:16], str(request["endpoint"]))
+    return _digested(_encoded(request), str(request["endpoint"]))
+
+
+def _digested(text: str, endpoint: str) -> Exact:
+    return Exact(text, hashlib.sha256(text.encode()).digest()[:16], endpoint)
 
 
 def exact_of(identity: str, ask: Ask, sample: int) -> Exact:
@@ -147,11 +150,8 @@ def exact_of(identity: str, ask: Ask, sample: int) -> Exact:
     sampling = ask.sampling or Sampling()
     before, after = _around(identity, ask.turns, ask.prefix, ask.stop, sampling)
     prompt, seed = dumps(ask.prompt).decode(), ask.seed if sampling.temperature else None
-    text = (
-        f'{before}, "prompt": {prompt}, "sample": {sample}, "schema": {SCHEMA}, '
-        f'"seed": {"null" if seed is None else seed}, {after}'
-    )
-    return Exact(text, hashlib.sha256(text.encode()).digest()[:16], identity)
+    varying = f'"prompt": {prompt}, "sample": {sample}, "schema": {SCHEMA}, "seed": {"null" if seed is None else seed}'
+    return _digested(f"{before}, {varying}, {after}", identity)
 
 
 @functools.lru_cache(maxsize=64)
