@@ -62,6 +62,8 @@ def test_every_python_block_in_the_docs_runs(page: str, block: str, tmp_path: Pa
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_recipe_opens(path: Path, tmp_path: Path) -> None:
+    if "shared/data" in path.read_text(encoding="utf-8") and not (ROOT.parent / "shared" / "data").is_dir():
+        pytest.skip("the published data sets are not beside the project, in ../shared/data")
     assert open_run(path, out=tmp_path).config.method.name
 
 
