@@ -12,7 +12,8 @@ from understudy.procedures import Ask
 from understudy.records import Completion, Sampling
 from understudy.teachers.account import Account
 from understudy.teachers.kept import Reply, keeping
-from understudy.teachers.store import Answer, Cost
+from understudy.teachers.ledger import Cost
+from understudy.teachers.store import Answer
 
 ASK = Ask("teacher", "How many?", key="q1", seed=1, sampling=Sampling(0.7, 100, 0.9))
 

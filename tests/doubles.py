@@ -22,7 +22,8 @@ from understudy.stages.run import Run
 from understudy.tasks.task import Task
 from understudy.teachers.account import Account
 from understudy.teachers.kept import Attempts, KeptBatches, Reply, keeping
-from understudy.teachers.store import Answer, Cost
+from understudy.teachers.ledger import Cost
+from understudy.teachers.store import Answer
 from understudy.teachers.teacher import Teacher
 
 

@@ -24,9 +24,10 @@ from understudy.procedures import Ask
 from understudy.records import Completion, Sampling
 from understudy.tasks.wordsums import Wordsums
 from understudy.teachers.batch import OpenAIBatchTeacher
+from understudy.teachers.ledger import Cost
 from understudy.teachers.openai import OpenAITeacher
 from understudy.teachers.prices import Price
-from understudy.teachers.store import Cost, Store
+from understudy.teachers.store import Store
 
 
 def all_of(count: int) -> dict[str, str]:
@@ -149,7 +150,7 @@ def test_a_server_without_a_batch_api_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(TeacherError, match=r"/files: 404 Not Found\..*ask the teacher openai instead"):
             ask(endpoint.url, 3, tmp_path)
         with Store(tmp_path / "store.sqlite") as store:
-            assert store.spent("r") == Cost()
+            assert store.ledger.spent("r") == Cost()
 
 
 def test_an_answer_that_was_lost_on_the_way_creates_no_second_batch(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_a_kill_at_any_moment_submits_nothing_twice(tmp_path: Path, step: str) -
     assert (endpoint.steps["upload"], endpoint.steps["create"]) == KILLED_AT[step]
     assert found["ledger"]["tokens"] == 20 * 30
     with Store(tmp_path / "store.sqlite") as store:
-        for table in ("batches", "batched", "batch_keys", "claims"):
+        for table in ("batches", "batched", "batch_keys", "claimed"):
             assert store._db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
 
 

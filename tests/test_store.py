@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -29,8 +30,9 @@ from understudy.records import Completion, Sampling
 from understudy.teachers import checkpointer, exchange
 from understudy.teachers.account import Account
 from understudy.teachers.kept import Asked, KeptBatches, Reply, keeping
+from understudy.teachers.ledger import Cost
 from understudy.teachers.packing import LONG, packed, unpacked
-from understudy.teachers.store import Answer, Cost, Store, default_path, exact, exact_of, key_of, request_of
+from understudy.teachers.store import Answer, Store, default_path, exact, exact_of, key_of, request_of
 
 
 class Model:
@@ -154,7 +156,7 @@ def test_the_key_of_a_request_is_that_of_its_plain_json(
     for identity in ("one", text):
         request = request_of(identity, ask, 3)
         assert exact_of(identity, ask, 3) == exact(request)
-        assert exact(request).text == json.dumps(request, sort_keys=True)
+        assert exact(request).text == json.dumps(request, sort_keys=True).encode()
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3), st.floats(0, 2), st.integers(0, 2**62))
@@ -182,7 +184,7 @@ def test_one_request_that_many_want_is_sent_once() -> None:
     with Account() as account, keeping(endpoint, "one", account) as live:
         assert asyncio.run(several()) == [[Completion("yes")]] * 20
         live.check()
-        assert account.store.spent("") == Cost(3, 2)
+        assert account.store.ledger.spent("") == Cost(3, 2)
     assert endpoint.sent == ["How many?"]
 
 
@@ -266,6 +268,24 @@ def test_any_number_of_samples_is_looked_up(tmp_path: Path) -> None:
     assert [i for i, completion in enumerate(found) if completion] == [39_999]
 
 
+def test_a_request_given_up_before_it_was_sent_costs_nothing() -> None:
+    endpoint = Slow()
+    with Account(run="r") as account, keeping(endpoint, "one", account) as live:
+
+        async def give_up() -> None:
+            asking = asyncio.create_task(live.complete_one(ASK))
+            await asyncio.sleep(0)  # it waits until it is on disk that it is sent
+            asking.cancel()
+            await asyncio.wait([asking])
+
+        asyncio.run(give_up())
+        live.check()
+        assert account.store.ledger.requests("r") == {}
+        assert account.store.ledger.spent("r") == Cost()
+        assert account.store.claims.owners() == set()
+    assert endpoint.sent == []
+
+
 def test_what_failed_is_recalled_with_its_reason() -> None:
     class Failing(Slow):
         async def request(self, ask: Ask, n: int, first: int, attempts: Any) -> Reply:
@@ -276,7 +296,7 @@ def test_what_failed_is_recalled_with_its_reason() -> None:
     with Account() as account, keeping(Failing(), "one", account) as live:
         asyncio.run(live.complete_one(ASK))
         assert live.recall().complete([ASK]) == [[Completion("", "failed", error="gave up")]]
-        assert account.store.spent("") == Cost(100, 10)  # nobody knows, so it counts as the most
+        assert account.store.ledger.spent("") == Cost(100, 10)  # nobody knows, so it counts as the most
 
 
 def test_two_processes_at_once_ask_for_nothing_twice(tmp_path: Path) -> None:
@@ -286,32 +306,36 @@ def test_two_processes_at_once_ask_for_nothing_twice(tmp_path: Path) -> None:
     assert sorted(sent) == sorted(f"q{i}" for i in range(50))
 
 
+def claim(store: Store, keys: Sequence[bytes] = (b"k" * 16,)) -> list[list[bool]]:
+    return store.transact([lambda: store.set_out("r", [(keys, Cost(50, 7))])])
+
+
 def test_the_claim_of_a_killed_process_dies_with_it(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from understudy.teachers.store import *\n"
         f"store = Store(Path({str(tmp_path / 's')!r}))\n"
-        "store.transact([lambda: store.claim([b'k' * 16, b'l' * 16], 'r'), lambda: store.begin('r', 2, Cost(50, 7))])\n"
+        "store.transact([lambda: store.set_out('r', [([b'k' * 16, b'l' * 16], Cost(50, 7))])])\n"
         "print('claimed', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "claimed\n"
         with Store(tmp_path / "s") as store:
-            assert store.transact([lambda: store.claim([b"k" * 16], "r")]) == [False]
+            assert claim(store) == [[False]]
             assert store.lost("r") == 0  # it lives
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert store.lost("r") == 2
-            assert store.spent("r") == Cost(50, 7)
-            assert store.attempts("r") == {"unknown": 1}
-            assert store.transact([lambda: store.claim([b"k" * 16], "r")]) == [True]
+            assert store.ledger.spent("r") == Cost(50, 7)
+            assert store.ledger.requests("r") == {"unknown": 1}
+            assert claim(store) == [[True]]
     assert not list((tmp_path / "s.owners").iterdir())
 
 
 def test_how_many_were_under_way_is_said(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as killed:
-        killed.transact([lambda: killed.claim([b"k" * 16], "r")])
-        (tmp_path / "s.owners" / killed._owner).rename(tmp_path / "gone")  # as if its process were dead
+        claim(killed)
+        (tmp_path / "s.owners" / killed.owner).rename(tmp_path / "gone")  # as if its process were dead
         said: list[str] = []
         with Account(tmp_path / "s", run="r", say=said.append) as account:
             assert account.store
@@ -476,8 +500,10 @@ def test_a_run_that_asks_nobody_has_no_store(tmp_path: Path) -> None:
 def test_tokens_that_cost_no_money_are_counted_apart(tmp_path: Path) -> None:
     """One of several teachers may have no known price: the sum of dollars is not all that was used."""
     with Account(tmp_path / "s", run="r") as account:
-        for cost in (Cost(100, 10), Cost(40, 0), Cost(2, 0)):
-            account.store.settle(account.store.begin("r", 1, Cost(1000, 5)), cost)
+        most = Cost(1000, 5)
+        costs = [(most, cost) for cost in (Cost(100, 10), Cost(40, 0), Cost(2, 0))]
+        ledger_of = account.store.ledger
+        account.store.transact([lambda: ledger_of.sent("r", [most] * 3), lambda: ledger_of.ended("r", costs)])
         ledger = account.ledger()
     assert ledger is not None
     assert (ledger["tokens"], ledger["usd"], ledger["unpriced_tokens"]) == (142, "1E-11", 42)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from understudy.procedures import Ask, Driver, Procedure
     from understudy.records import Completion
     from understudy.teachers.kept import Attempts, Reply
-    from understudy.teachers.store import Cost
+    from understudy.teachers.ledger import Cost
 
 IN_FLIGHT = 512
 MODEL = "gpt-4o-mini"
@@ -202,7 +202,7 @@ class Instant:
         self._number = 0
 
     def most(self, ask: Ask, n: int) -> Cost:
-        from understudy.teachers.store import Cost
+        from understudy.teachers.ledger import Cost
 
         return Cost()
 

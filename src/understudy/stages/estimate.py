@@ -26,7 +26,8 @@ from understudy.stages.run import Run
 from understudy.stages.writing import TeacherWriter
 from understudy.teachers import Teacher
 from understudy.teachers.account import dollars
-from understudy.teachers.store import Cost, Store, key_of, request_of
+from understudy.teachers.ledger import Cost
+from understudy.teachers.store import Store, key_of, request_of
 from understudy.teachers.teacher import NoTeacher
 
 FEWEST_BYTES, MOST_BYTES = 2.5, 5.0

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from understudy.errors import BudgetError
 from understudy.records import Json
-from understudy.teachers.store import Cost, Store
+from understudy.teachers.ledger import Cost
+from understudy.teachers.store import Store
 
 PICODOLLARS = 10**12
 
@@ -42,7 +43,7 @@ class Account:
 
     Args:
         path: of the store; None: in memory.
-        run: who spends; the attempts of a run are counted together, however often it is started.
+        run: who spends; the requests of a run are counted together, however often it is started.
         budget: what it may spend.
         say: where a line goes that the user must see.
     """
@@ -56,6 +57,7 @@ class Account:
     ) -> None:
         self.run = run
         self.budget = budget
+        self._limited = budget.usd is not None or budget.tokens is not None
         self.replayed = 0
         self._path = path
         self.say = say
@@ -75,7 +77,7 @@ class Account:
                     f"{lost} answers were under way when this run was stopped; their outcome is unknown, so they are asked "
                     "for again"
                 )
-            self._spent = self._store.spent(self.run)
+            self._spent = self._store.ledger.spent(self.run)
         return self._store
 
     def __enter__(self) -> Account:
@@ -99,17 +101,19 @@ class Account:
 
     def set_aside(self, most: Cost) -> bool:
         """As `reserve`, but false where that waits."""
-        if not self._fits(most):
-            if not self._under_way:
-                raise BudgetError(self._over(most))
-            return False
-        self._reserved = self._reserved.plus(most)
+        if self._limited:
+            if not self._fits(most):
+                if not self._under_way:
+                    raise BudgetError(self._over(most))
+                return False
+            self._reserved = self._reserved.plus(most)
         self._under_way += 1
         return True
 
     def settle(self, most: Cost, cost: Cost | None) -> None:
         """A request has ended: give back `most` and charge `cost`; None charges the most."""
-        self._reserved = self._reserved.minus(most)
+        if self._limited:
+            self._reserved = self._reserved.minus(most)
         self._spent = self._spent.plus(most if cost is None else cost)
         self._under_way -= 1
         waiting, self._waiting = self._waiting, []
@@ -120,13 +124,12 @@ class Account:
     def take_up(self, most: Cost) -> None:
         """What an earlier process of this run sent is under way again: reserved, and not yet spent."""
         self._spent = self._spent.minus(most)
-        self._reserved = self._reserved.plus(most)
+        if self._limited:
+            self._reserved = self._reserved.plus(most)
         self._under_way += 1
 
     def _fits(self, most: Cost) -> bool:
         budget = self.budget
-        if budget.tokens is None and budget.usd is None:
-            return True
         after = self._spent.plus(self._reserved).plus(most)
         return (budget.tokens is None or after.tokens <= budget.tokens) and (
             budget.usd is None or after.picodollars <= budget.usd * PICODOLLARS
@@ -155,13 +158,13 @@ class Account:
         """What the run has spent, for its manifest; None if it never opened the store."""
         if self._store is None:
             return None
-        spent, attempts = self._store.spent(self.run), self._store.attempts(self.run)
+        spent, requests = self._store.ledger.spent(self.run), self._store.ledger.requests(self.run)
         return {
-            "requests": sum(attempts.values()),
-            "unknown": attempts.get("unknown", 0),
+            "requests": sum(requests.values()),
+            "unknown": requests.get("unknown", 0),
             "tokens": spent.tokens,
             "usd": str(dollars(spent)) if spent.picodollars else None,
-            "unpriced_tokens": self._store.unpriced(self.run),
+            "unpriced_tokens": self._store.ledger.unpriced(self.run),
             "replayed": self.replayed,
             "budget_usd": None if self.budget.usd is None else str(self.budget.usd),
             "budget_tokens": self.budget.tokens,

@@ -40,11 +40,11 @@ from understudy.tasks.task import Task
 from understudy.teachers.account import Account
 from understudy.teachers.handed_over import HandedOver, Pending
 from understudy.teachers.kept import Asked, Kept, Reply
+from understudy.teachers.ledger import Cost
 from understudy.teachers.openai import Endpoint, OpenAITeacher
 from understudy.teachers.prices import Price
 from understudy.teachers.quick_json import dumps
 from understudy.teachers.requests import Call, Malformed, Refused, Requests, fatal_reason, problem, refused
-from understudy.teachers.store import Cost
 
 MOST_BYTES = 190_000_000
 """Of a batch's file; OpenAI takes 200 MB."""
@@ -230,7 +230,7 @@ class _Batched(Kept):
                 total = total.plus(most)
                 chosen.update(part.keys)
             if rows:
-                number = store.begin(account.run, len(rows), total, batch.name)
+                number = store.ledger.hand_over(account.run, batch.name, total)
                 self._new.add(batch.name)
                 self._known.add(batch.name)
                 self._handed_over.note(self._identity, Pending(batch.name, batch.run, number, batch.begun), rows)

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from understudy.records import Json
+from understudy.teachers.ledger import Cost
 from understudy.teachers.packing import packed, unpacked
-from understudy.teachers.store import Cost, Store
+from understudy.teachers.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Pending:
 
     Attributes:
         name: ours; the endpoint is told it.
-        run, attempt: which run's, and its number among the attempts.
+        run, attempt: which run's, and the number of its row among the costs.
         begun: when, in seconds since 1970.
         file, remote: what the endpoint calls the file with its requests and the batch; "" until that is known.
     """
@@ -60,8 +61,7 @@ class HandedOver:
         marks = ",".join("?" * len(keys))
         if self._store.execute(f"SELECT 1 FROM batch_keys WHERE key IN ({marks}) LIMIT 1", keys).fetchone():
             return True
-        owners = self._store.execute(f"SELECT DISTINCT owner FROM claims WHERE key IN ({marks})", keys).fetchall()
-        return any(self._store.lives(owner) for (owner,) in owners)
+        return any(map(self._store.lives, self._store.claims.owners_of(keys)))
 
     def of(self, endpoint: str) -> list[Pending]:
         """The batches of an endpoint that are not done."""
@@ -95,13 +95,9 @@ class HandedOver:
         self._store.execute("DELETE FROM batched WHERE batch = ? AND id = ?", (batch.name, id))
         marks = ",".join("?" * len(keys))
         self._store.execute(f"DELETE FROM batch_keys WHERE key IN ({marks})", keys)
-        cost = self._store.cost(batch.attempt).minus(less)
-        self._store.execute(
-            "UPDATE attempts SET tokens = ?, picodollars = ? WHERE id = ?",
-            (cost.tokens, str(cost.picodollars), batch.attempt),
-        )
+        self._store.ledger.lower(batch.attempt, less)
 
     def end(self, batch: Pending) -> None:
         """A batch is done."""
-        self._store.execute("UPDATE attempts SET state = 'settled' WHERE id = ?", (batch.attempt,))
+        self._store.ledger.end(batch.attempt)
         self._store.execute("DELETE FROM batches WHERE name = ?", (batch.name,))

@@ -21,7 +21,8 @@ from understudy.errors import StoreError
 from understudy.procedures import Ask, Completer
 from understudy.records import Completion, Sampling
 from understudy.teachers.account import Account
-from understudy.teachers.store import Answer, Change, Cost, Exact, exact_of
+from understudy.teachers.ledger import Cost
+from understudy.teachers.store import Answer, Change, Exact, exact_of
 
 T = TypeVar("T")
 
@@ -82,10 +83,10 @@ class Kept:
         self._endpoint = endpoint
         self._identity = identity
         self._account = account
-        self._asked: dict[bytes, asyncio.Future[None]] = {}
+        self._asked: dict[bytes, list[asyncio.Future[None]]] = {}  # and who waits for the answer
         self._unwritten: dict[tuple[bytes, int], Completion] = {}
         self._pending: list[Change] = []
-        self._urgent: list[tuple[_Attempts, asyncio.Future[int | None]]] = []
+        self._urgent: list[tuple[_Attempts, asyncio.Future[bool]]] = []
         self._timer: asyncio.AbstractEventLoop | None = None
         self._changes = 0  # by other processes
         self._broken: StoreError | None = None
@@ -106,10 +107,9 @@ class Kept:
         """`ask.n` completions, as many of them from the store as it has."""
         asked = self._foreseen.pop(id(ask), None)
         if asked is not None and asked.ask is ask and self._absent.issuperset(asked.keys):
-            found: list[Completion | None] = [None] * ask.n
-        else:
-            asked = Asked.of(self._identity, ask)
-            found = self._account.store.find(asked.keys, asked.max_tokens)
+            return await self._ask(asked)
+        asked = Asked.of(self._identity, ask)
+        found = self._account.store.find(asked.keys, asked.max_tokens)
         if self._unwritten:
             found = [
                 one or self._unwritten.get((key, asked.max_tokens)) for one, key in zip(found, asked.keys, strict=True)
@@ -123,12 +123,12 @@ class Kept:
 
     async def _ask(self, asked: Asked) -> list[Completion]:
         """Ask for samples that are not in the store, unless somebody else is asking for one of them already."""
-        others = {self._asked[key] for key in asked.keys if key in self._asked}
-        if others:
-            await asyncio.wait(others)
+        if not self._asked.keys().isdisjoint(asked.keys):
+            await self._others_end(asked)
             return await self.complete_one(asked.ask)
-        ended = asyncio.get_running_loop().create_future()
-        self._asked.update(dict.fromkeys(asked.keys, ended))
+        waiting: list[asyncio.Future[None]] = []
+        for key in asked.keys:
+            self._asked[key] = waiting
         claimed = True
         try:
             completions, claimed = await self._send(asked), False  # `keep` lets the claims go
@@ -140,9 +140,19 @@ class Kept:
                 del self._asked[key]
             if claimed:
                 self._later(Change(released=asked.keys))
-            ended.set_result(None)
+            for ended in waiting:
+                if not ended.done():
+                    ended.set_result(None)
         await asyncio.sleep(POLL_S)
         return await self.complete_one(asked.ask)
+
+    async def _others_end(self, asked: Asked) -> None:
+        """Wait for those who are asking for any of the samples."""
+        ends = []
+        for waiting in {id(self._asked[key]): self._asked[key] for key in asked.keys if key in self._asked}.values():
+            ends.append(asyncio.get_running_loop().create_future())
+            waiting.append(ends[-1])
+        await asyncio.wait(ends)
 
     async def _send(self, asked: Asked) -> list[Completion]:
         found: list[Completion] = []
@@ -202,18 +212,18 @@ class Kept:
         some, self._pending = self._pending[:AT_ONCE], self._pending[AT_ONCE:]
         if some and self._broken is None:
             with suppress(StoreError):
-                self._do(lambda: self._account.store.write(some))
+                self._do(lambda: self._account.store.write(some, self._account.run))
             for change in some:
                 for request in change.requests:
                     self._unwritten.pop((request.key, change.max_tokens), None)
 
-    async def _noted(self, attempts: _Attempts) -> int | None:
+    async def _noted(self, attempts: _Attempts) -> bool:
         """Note that a request is about to be sent, together with those of this moment, and wait until it is on disk.
 
-        Returns its number; None if another process is asking the same.
+        False if another process is asking the same.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[int | None] = loop.create_future()
+        future: asyncio.Future[bool] = loop.create_future()
         self._urgent.append((attempts, future))
         if len(self._urgent) == 1:
             loop.call_soon(self._set_out)
@@ -223,20 +233,18 @@ class Kept:
 
     def _set_out(self) -> None:
         """Note the requests that wait to be sent."""
-        some, self._urgent = self._urgent, []
+        some, self._urgent = [(attempts, future) for attempts, future in self._urgent if not future.done()], []
         try:
-            numbers = self._do(lambda: self._claim([attempts for attempts, _ in some])) if some else []
+            noted = self._do(lambda: self._claim([attempts for attempts, _ in some])) if some else []
         except StoreError as error:
             for _, future in some:
-                if not future.done():
-                    future.set_exception(error)
+                future.set_exception(error)
             return
-        for (_, future), number in zip(some, numbers, strict=True):
-            if not future.done():
-                future.set_result(number)
+        for (_, future), mine in zip(some, noted, strict=True):
+            future.set_result(mine)
 
-    def _claim(self, sending: Sequence[_Attempts]) -> list[int | None]:
-        """Claim the samples of each and note the attempt; None where another process was faster."""
+    def _claim(self, sending: Sequence[_Attempts]) -> list[bool]:
+        """Claim the samples of each and note that it is sent; false where another process was faster."""
         store = self._account.store
         if (changes := store.changes()) != self._changes:
             self._changes = changes
@@ -246,9 +254,10 @@ class Kept:
             for one in sending
             if one.changes < self._changes and None not in store.find(one.asked.keys, one.asked.max_tokens)
         }
-        free = [(one.asked.keys, one.asked.ask.n, one.most) for one in sending if one not in late]
-        numbers = iter(store.set_out(self._account.run, free))
-        return [None if one in late else next(numbers) for one in sending]
+        noted = iter(
+            store.set_out(self._account.run, [(one.asked.keys, one.most) for one in sending if one not in late])
+        )
+        return [one not in late and next(noted) for one in sending]
 
     def _do(self, action: Callable[[], T]) -> T:
         if self._broken is not None:
@@ -281,15 +290,13 @@ class _Attempts:
     def __init__(self, kept: Kept, asked: Asked, most: Cost) -> None:
         self._kept, self.asked, self.most = kept, asked, most
         self.changes = kept._changes
-        self._number: int | None = None
-        self._under_way = False
+        self._under_way = self._noted = False
 
     async def begin(self) -> None:
         await self._kept._account.reserve(self.most)
-        self._under_way = True
-        self._number = None
-        self._number = await self._kept._noted(self)
-        if self._number is None:
+        self._under_way, self._noted = True, False
+        self._noted = await self._kept._noted(self)
+        if not self._noted:
             raise _Elsewhere
 
     def end(self, free: bool) -> None:
@@ -303,24 +310,24 @@ class _Attempts:
     def answer(self, cost: Cost | None, answers: Sequence[Answer]) -> None:
         """It brought these answers: keep them and book what they cost, together."""
         kept, asked = self._kept, self.asked
-        attempt = self._book(cost) if self._under_way else None
+        most = self._book(cost) if self._under_way else None
         requests, max_tokens = asked.requests[: len(answers)], asked.max_tokens
-        for request, answer in zip(requests, answers, strict=True):
-            kept._absent.discard(request.key)
+        for key, answer in zip(asked.keys, answers, strict=False):
+            kept._absent.discard(key)
             if answer.completion.finish != "failed":
-                kept._unwritten[request.key, max_tokens] = answer.completion
-        kept._later(Change(requests, answers, max_tokens, asked.ask.key, attempt, cost))
+                kept._unwritten[key, max_tokens] = answer.completion
+        kept._later(Change(requests, answers, max_tokens, asked.ask.key, most, cost))
 
     def _settle(self, cost: Cost | None) -> None:
-        number = self._book(cost)
-        if number is not None:
-            self._kept._later(Change(attempt=number, cost=cost))
+        most = self._book(cost)
+        if most is not None:
+            self._kept._later(Change(most=most, cost=cost))
 
-    def _book(self, cost: Cost | None) -> int | None:
-        """Charge the account. Returns the attempt's number; None if it was never noted, and so never sent."""
+    def _book(self, cost: Cost | None) -> Cost | None:
+        """Charge the account. Returns the most that it may have cost; None if it was never noted, and so never sent."""
         self._under_way = False
-        self._kept._account.settle(self.most, cost if self._number is not None else Cost())
-        return self._number
+        self._kept._account.settle(self.most, cost if self._noted else Cost())
+        return self.most if self._noted else None
 
 
 class KeptBatches:

@@ -29,21 +29,23 @@ from pydantic import Field, field_validator
 
 from understudy.config import hidden
 from understudy.errors import PrerequisiteError, TeacherError
-from understudy.procedures import Ask, AsyncCompleter, derive_seed
+from understudy.procedures import Ask, AsyncCompleter
 from understudy.records import Completion, Finish, Sampling
 from understudy.tasks.task import Task
 from understudy.teachers import keys
 from understudy.teachers.account import Account
 from understudy.teachers.kept import Attempts, Reply, keeping
+from understudy.teachers.ledger import Cost
 from understudy.teachers.prices import Price, listed, table_version
 from understudy.teachers.requests import Malformed, Patience, Refused, Requests
-from understudy.teachers.store import Answer, Cost
+from understudy.teachers.store import Answer
 from understudy.teachers.teacher import Teacher, messages
 
 _FINISH: Mapping[str, Finish] = {"length": "length", "content_filter": "refused"}
 _MAX_STOPS = 4  # more are an error at OpenAI; the others are cut here
 _REFUSALS = 10
 """So many refusals in the same words, and no answer ever, are no matter of the questions."""
+_STRIDE = 0x9E3779B1  # odd and large, so that no two samples of neighbouring seeds meet
 _TOKENS_AROUND = 16  # of a message: its role and the marks around it
 
 
@@ -202,9 +204,12 @@ class Endpoint:
     def most(self, ask: Ask, n: int) -> Cost:
         """Every byte of the prompt may be a token, and each message has some of its own."""
         flat = self._settings.dialect == "completions" or not ask.turns
-        asked = [ask.prompt] if flat else [text for _, text in ask.turns]
-        said = [text for text in (self._settings.system, *asked, ask.prefix) if text]
-        prompt = sum(len(text.encode("utf-8", "replace")) for text in said) + _TOKENS_AROUND * (len(said) + 1)
+        asked = (ask.prompt,) if flat else (text for _, text in ask.turns)
+        prompt = _TOKENS_AROUND
+        for text in (self._settings.system, *asked, ask.prefix):
+            if text:
+                size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+                prompt += size + _TOKENS_AROUND
         return self._cost(prompt, n * (ask.sampling or Sampling()).max_tokens)
 
     def _cost(self, prompt_tokens: int, completion_tokens: int) -> Cost:
@@ -265,7 +270,7 @@ class Endpoint:
             chat: dict[str, Any] = {"logprobs": True, "top_logprobs": settings.logprobs}
             body |= chat if settings.dialect == "chat" else {"logprobs": settings.logprobs}
         if ask.seed is not None and sampling.temperature:
-            body["seed"] = derive_seed(ask.seed, first) % 2**31  # some servers keep it in 32 bits
+            body["seed"] = (ask.seed + first * _STRIDE) % 2**31  # some servers keep it in 32 bits
         if settings.response_format:
             body["response_format"] = settings.response_format
         return body | settings.extra_body
@@ -278,22 +283,20 @@ class Endpoint:
         """
         try:
             choices = [self._choice(choice) for choice in data["choices"]]
-            model = data.get("model") or self._settings.model
+            model = str(data.get("model") or self._settings.model)
             usage = data.get("usage") or {}
             prompt, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
         except (TypeError, KeyError, AttributeError) as error:
             raise Malformed(f"no completion in the reply ({type(error).__name__}: {error})") from None
         if not choices:
             raise Malformed("no choices in the reply")
-        shares = _shares(written, [len(text) for text, _, _ in choices])
-        prompts = [prompt, *[0] * (len(choices) - 1)] if isinstance(prompt, int) else [None] * len(choices)
-        answers = [
-            Answer(
-                Completion(_cut(ask, text), finish, str(model), prompts[i], shares[i], error),
-                data if len(choices) == 1 else {**data, "choices": [data["choices"][i]]},
-            )
-            for i, (text, finish, error) in enumerate(choices)
-        ]
+        many, answers = len(choices) > 1, []
+        shares = _shares(written, [len(text) for text, _, _ in choices]) if many else (_whole(written),)
+        billed = _whole(prompt)
+        for i, (text, finish, reason) in enumerate(choices):
+            completion = Completion(_cut(ask, text), finish, model, billed, shares[i], reason)
+            answers.append(Answer(completion, {**data, "choices": [data["choices"][i]]} if many else data))
+            billed = billed and 0
         if isinstance(prompt, int) and isinstance(written, int):
             return Reply(answers, self._cost(prompt, written))
         return Reply(answers)
@@ -317,16 +320,20 @@ class Endpoint:
 def _cut(ask: Ask, text: str) -> str:
     """The text without the prefix, which some endpoints repeat, and up to the first of the stops that were not sent."""
     text = text.removeprefix(ask.prefix)
-    ends = [end for stop in ask.stop[_MAX_STOPS:] if (end := text.find(stop)) >= 0]
-    return text[: min(ends, default=None)]
+    if len(ask.stop) > _MAX_STOPS:
+        ends = [end for stop in ask.stop[_MAX_STOPS:] if (end := text.find(stop)) >= 0]
+        text = text[: min(ends, default=None)]
+    return text
+
+
+def _whole(count: Any) -> int | None:
+    return count if isinstance(count, int) else None
 
 
 def _shares(total: Any, lengths: list[int]) -> list[int | None]:
     """`total` shared out in proportion to `lengths`, in whole numbers that add up to it; None each if it is no number."""
     if not isinstance(total, int):
         return [None] * len(lengths)
-    if len(lengths) == 1:
-        return [total]
     whole = sum(lengths) or 1
     ends = [total * sum(lengths[: i + 1]) // whole for i in range(len(lengths))]
     ends[-1] = total

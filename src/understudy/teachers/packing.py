@@ -25,9 +25,9 @@ def packed(row: Json) -> bytes:
     return _shortened(dumps(row))
 
 
-def packed_around(request: str, **rest: Any) -> bytes:
+def packed_around(request: bytes, **rest: Any) -> bytes:
     """As `packed` with a "request" whose JSON is written already, which takes long."""
-    return _shortened(b'{"request":%b,%b' % (request.encode(), dumps(rest)[1:]))
+    return _shortened(b'{"request":%b,%b' % (request, dumps(rest)[1:]))
 
 
 def _shortened(data: bytes) -> bytes:

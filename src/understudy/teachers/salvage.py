@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from understudy.errors import StoreError
 from understudy.records import Json
+from understudy.teachers.database import explanation
 from understudy.teachers.packing import unpacked, with_text
-from understudy.teachers.store import explanation
 
 
 def stored_rows(path: Path, model: str | None = None) -> Iterator[Json]:
