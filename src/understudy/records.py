@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal, Self, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
+_ATOMS = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,12 @@ class Record:
 
     def to_json(self) -> Json:
         """This record as a JSON object; nested tuples become lists, and defaults are left out."""
-        row: Json = {}
-        for name, default, kind in _defaults(type(self)):  # type: ignore[arg-type]  # mypy looks for the hash of instances
-            value = getattr(self, name)
-            if value == default and (kind is None or type(value) is kind):
-                continue
-            if not isinstance(value, str):  # most are; to look whether one is a mapping takes long
-                value = (
-                    list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
-                )
-            row[name] = value
-        return row
+        names, values_of, defaults = _fields(type(self))  # type: ignore[arg-type]  # mypy looks for the hash of instances
+        return {
+            name: value if type(value) in _ATOMS else _plain(value)
+            for name, value, (default, kind) in zip(names, values_of(self), defaults, strict=True)
+            if value != default or (kind is not None and type(value) is not kind)
+        }
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
@@ -46,15 +43,23 @@ class Record:
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
 
 
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+
+
 @functools.cache
-def _defaults(kind: type[Record]) -> list[tuple[str, Any, type | None]]:
-    """Name, default and the default's type of every field; None for the type where anything equal will do."""
-    return [
-        (f.name, f.default, type(f.default))
-        if f.default_factory is dataclasses.MISSING
-        else (f.name, f.default_factory(), None)
-        for f in dataclasses.fields(kind)
-    ]
+def _fields(kind: type[Record]) -> tuple[tuple[str, ...], Callable[[Record], Iterable[Any]], list[tuple[Any, Any]]]:
+    """The names of the fields; what reads them all; the default and its type of each, None where anything equal will do."""
+    fields = dataclasses.fields(kind)
+    names = tuple(f.name for f in fields)
+    return (
+        names,
+        attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),),
+        [
+            (f.default, type(f.default)) if f.default_factory is dataclasses.MISSING else (f.default_factory(), None)
+            for f in fields
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
