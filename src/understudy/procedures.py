@@ -28,7 +28,7 @@ import gc
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
@@ -302,11 +302,14 @@ class Driver:
             step = self._step(key, number, procedure, replies)
         return step.result
 
-    async def _reply_one(self, call: Call) -> Any:
+    def _reply_one(self, call: Call) -> Awaitable[Any]:
         if isinstance(call, Ask):
             who = self._who(call.role)
             if _answers_one(type(who)):
-                return await cast(AsyncCompleter, who).complete_one(call)
+                return cast(AsyncCompleter, who).complete_one(call)
+        return self._reply_in_thread(call)
+
+    async def _reply_in_thread(self, call: Call) -> Any:
         return (await asyncio.to_thread(self._reply, [call]))[0]
 
     def _reply(self, calls: Sequence[Call]) -> list[Any]:

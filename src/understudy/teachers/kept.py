@@ -217,8 +217,8 @@ class Kept:
                 for request in change.requests:
                     self._unwritten.pop((request.key, change.max_tokens), None)
 
-    async def _noted(self, attempts: _Attempts) -> bool:
-        """Note that a request is about to be sent, together with those of this moment, and wait until it is on disk.
+    def _noted(self, attempts: _Attempts) -> asyncio.Future[bool]:
+        """Note that a request is about to be sent, together with those of this moment; done when that is on disk.
 
         False if another process is asking the same.
         """
@@ -229,7 +229,7 @@ class Kept:
             loop.call_soon(self._set_out)
         elif len(self._urgent) == AT_ONCE:
             self._set_out()
-        return await future
+        return future
 
     def _set_out(self) -> None:
         """Note the requests that wait to be sent."""
@@ -293,7 +293,9 @@ class _Attempts:
         self._under_way = self._noted = False
 
     async def begin(self) -> None:
-        await self._kept._account.reserve(self.most)
+        account = self._kept._account
+        if not account.set_aside(self.most):
+            await account.reserve(self.most)
         self._under_way, self._noted = True, False
         self._noted = await self._kept._noted(self)
         if not self._noted:

@@ -25,7 +25,7 @@ import email.utils
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -59,6 +59,10 @@ _FATAL_CODE = {
     "unsupported_value": "the model does not take this value. Change the sampling settings",
 }
 _FILTERED = ("content_filter", "content_policy_violation")
+_GRANTED = (
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+)
 _LONGEST_PAUSE_S = 60.0
 _CUT = 300
 
@@ -167,13 +171,13 @@ class Requests:
         builder = builder.timeout(timedelta(seconds=patience.timeout_s)).pool_max_idle_per_host(concurrency)
         self._client = (builder.no_proxy() if direct else builder).build()
 
-    async def send(self, body: dict[str, Any], read: Callable[[Any], T], attempts: Attempts) -> T | Refused:
+    def send(self, body: dict[str, Any], read: Callable[[Any], T], attempts: Attempts) -> Awaitable[T | Refused]:
         """What `read` makes of the reply to `body`, or why there is none. `attempts` is told of all but the one answered.
 
         Raises:
             TeacherError: no request can be answered; says what to do.
         """
-        return await self._send(Call(self._url, dumps(body)), read, attempts)
+        return self._send(Call(self._url, dumps(body)), read, attempts)
 
     async def call(self, call: Call) -> Any:
         """The reply to `call`: JSON, or bytes; `Refused` if there is none.
@@ -310,9 +314,9 @@ class Requests:
 
     def _heed(self, response: pyreqwest.response.Response) -> None:
         """Wait as long as the endpoint says that nothing is left of what it grants."""
-        for kind in ("requests", "tokens"):
-            if response.get_header(f"x-ratelimit-remaining-{kind}") == "0":
-                self.gate.close(min(_LONGEST_PAUSE_S, _duration(response.get_header(f"x-ratelimit-reset-{kind}"))))
+        for left, until in _GRANTED:
+            if response.get_header(left) == "0":
+                self.gate.close(min(_LONGEST_PAUSE_S, _duration(response.get_header(until))))
 
     def _safe(self, text: str) -> str:
         """One short line without the key."""
