@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from understudy.stages.opening import json_schema, make_run
 from understudy.teachers import TEACHERS
 from understudy.teachers.mixed import MixedTeacher, Share
 from understudy.teachers.openai import OpenAITeacher
+from understudy.teachers.store import Store
 from understudy.teachers.teacher import Teacher
 
 
@@ -65,6 +67,25 @@ def test_an_endpoint_and_a_batched_teacher_mix() -> None:
             assert [completions[0].text[0] for completions in found] == kinds
         replies = Driver({"teacher": live}, lambda programs: []).run([(ask.key, _asking(ask)) for ask in ASKS])
     assert [reply[0].text[0] for reply in replies] == kinds
+
+
+def test_each_endpoint_looks_up_together_what_will_be_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+
+    def count(store: Store, keys: Any, *rest: Any) -> Any:
+        together.append(len(keys))
+        return find(store, keys, *rest)
+
+    find = Store.find
+    monkeypatch.setattr(Store, "find", count)
+    asks = [replace(ask, prompt=ask.key, n=1) for ask in ASKS]
+    found: dict[str, list[Completion]] = {}
+    with mixed((0.5, Streaming()), (0.5, Streaming())).open(Sums()) as live:
+        driver = Driver({"teacher": live}, lambda programs: [])
+        asyncio.run(driver.each(((ask.key, _asking(ask)) for ask in asks), 40, found.__setitem__))
+    assert found.keys() == {ask.key for ask in asks}
+    assert sum(together) == len(asks)
+    assert len(together) == 2 * 3  # sixteen at a time, of two
 
 
 def _asking(ask: Ask) -> Any:

@@ -93,6 +93,7 @@ class Database:
             self._lock = FileLock(self._owners / self.owner, timeout=0)
             self._owners.mkdir(exist_ok=True)
             self._lock.acquire()
+        [(self._version,)] = self._db.execute("PRAGMA data_version")
 
     @property
     def _owners(self) -> Path:
@@ -139,8 +140,8 @@ class Database:
         return results
 
     def changes(self) -> int:
-        """Within `transact`, a number that has grown if another process has written since it was asked for last."""
-        if not self._looked:
+        """A number that has grown if another process has written since it was asked for last; fixed within `transact`."""
+        if not (self._looked and self._db.in_transaction):
             [(version,)] = self._db.execute("PRAGMA data_version")
             if version != self._version:
                 self._version = version

@@ -20,7 +20,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from understudy.config import Part, check_shares
-from understudy.procedures import Ask, AsyncCompleter, Completer, Recalling, deal
+from understudy.procedures import Ask, AsyncCompleter, Completer, Foreseeing, Recalling, deal
 from understudy.records import Completion
 from understudy.tasks.task import Task
 from understudy.teachers import TEACHERS
@@ -143,6 +143,12 @@ class _OneByOne:
 
     settings: MixedTeacher
     live: Sequence[Recalling]
+
+    def foresee(self, asks: Sequence[Ask]) -> None:
+        for number, live in enumerate(self.live):
+            mine = [ask for ask in asks if self.settings.number(ask.key) == number]
+            if mine and isinstance(live, Foreseeing):
+                live.foresee(mine)
 
     async def complete_one(self, ask: Ask) -> list[Completion]:
         return await self.live[self.settings.number(ask.key)].complete_one(ask)
