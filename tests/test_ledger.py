@@ -52,6 +52,7 @@ def test_a_run_is_one_however_many_processes_asked_for_it(tmp_path: Path) -> Non
     with Store(tmp_path / "s") as last:
         assert last.ledger.spent("r") == Cost(total, 3 * 3 * 10)
         assert last.ledger.requests("r") == {"settled": 9, "unknown": 9}
+        assert last.execute("SELECT min(requests), count(*) FROM costs").fetchone() == (1, 3 * 2 * 2)  # no empty rows
 
 
 def test_an_older_store_keeps_its_ledger_and_its_batches(tmp_path: Path) -> None:

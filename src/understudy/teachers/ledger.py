@@ -139,6 +139,7 @@ class Ledger:
         """A process has ended: what it had under way counts as unknown."""
         if owner == self._database.owner:
             self._forget()
+        self._database.execute("DELETE FROM costs WHERE owner = ? AND requests = 0", (owner,))
         self._database.execute("UPDATE costs SET state = 'unknown' WHERE owner = ? AND state = 'sent'", (owner,))
 
     def spent(self, run: str) -> Cost:
