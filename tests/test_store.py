@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -18,21 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 import asking
 from asking import ASK, Slow
 from understudy import jsonl
+from understudy.cli import cli
 from understudy.errors import DataError, StoreError
 from understudy.procedures import Ask, Driver, Procedure
+from understudy.progress import Silent
 from understudy.records import Completion, Sampling
 from understudy.teachers import checkpointer, exchange
+from understudy.teachers import store as store_module
 from understudy.teachers.account import Account
 from understudy.teachers.kept import Asked, KeptBatches, Reply, keeping
 from understudy.teachers.ledger import Cost
 from understudy.teachers.packing import LONG, packed, unpacked
-from understudy.teachers.store import Answer, Store, default_path, exact, exact_of, key_of, request_of
+from understudy.teachers.store import Answer, Change, Store, default_path, exact, exact_of, key_of, request_of
 
 
 class Model:
@@ -458,6 +463,48 @@ def test_an_export_goes_into_another_store(tmp_path: Path, ending: str) -> None:
     with Account(tmp_path / "t") as account:
         KeptBatches(model, "one", account).complete([replace(ASK, prompt="q7 " + "word " * 50)])
     assert model.asked == []
+
+
+def test_a_compact_store_has_half_the_size_and_the_same_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "CHUNK", 70)
+    path = tmp_path / "s"
+    fill(path, 300)
+    long = replace(ASK, prompt="long " * LONG)
+    asked_again(path, long, long)
+    exchange.export(path, tmp_path / "before.jsonl")
+    with Store(path) as other:  # another process may go on meanwhile
+        assert other.transact([lambda: other.set_out("r", [([b"k" * 16], Cost(1, 1))])]) == [[True]]
+        with Store(path) as store, pytest.raises(KeyboardInterrupt):
+            store.compact(interrupt)
+        exchange.export(path, tmp_path / "half-way.jsonl")
+        before, after = exchange.compact(path, Silent())
+        assert other.transact([lambda: other.write([Change(released=[b"k" * 16])])]) == [None]
+    exchange.export(path, tmp_path / "after.jsonl")
+    assert after == path.stat().st_size < 0.6 * before
+    assert exchange.compact(path, Silent()) == (after, after)
+    old = (tmp_path / "before.jsonl").read_bytes()
+    assert (tmp_path / "half-way.jsonl").read_bytes() == (tmp_path / "after.jsonl").read_bytes() == old
+    fill(path, 310)
+    with Store(path) as store:
+        assert store.count() == 311
+
+
+def interrupt(rows: int) -> None:
+    assert rows == 70
+    raise KeyboardInterrupt
+
+
+def test_compact_says_what_it_saved(tmp_path: Path) -> None:
+    fill(tmp_path / "s", 50)
+    said = CliRunner().invoke(cli, ["store", "compact", "--store", str(tmp_path / "s")])
+    assert said.exit_code == 0
+    assert re.search(r"^0\.\d MB before, 0\.\d MB now$", said.stdout, re.MULTILINE)
+    said = CliRunner().invoke(cli, ["store", "compact", "--store", str(tmp_path / "none")])
+    assert said.exit_code != 0
+    assert "no store there" in said.output
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["answers.csv", "answers.jsonl.gz", "answers"])

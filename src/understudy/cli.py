@@ -342,6 +342,17 @@ def import_store(file: Path, path: Path | None) -> None:
     click.echo(f"{new:,} answers are new, {known:,} were there already")
 
 
+@store.command("compact")
+@_STORE
+def compact_store(path: Path | None) -> None:
+    """Compress the answers. While a teacher is asked, only long ones are, for that takes time."""
+    from understudy.progress import for_terminal
+    from understudy.teachers import exchange
+
+    before, after = exchange.compact(path, for_terminal())
+    click.echo(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now")
+
+
 @store.command("prune")
 @click.option("--model", help="Only the answers of this model.")
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Only answers from before this day, UTC.")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from understudy import jsonl
 from understudy.errors import DataError, PrerequisiteError, StoreError
+from understudy.progress import Progress
 from understudy.records import Json
 from understudy.tasks.tables import rows as rows_of
 from understudy.teachers.salvage import stored_rows
@@ -75,6 +76,19 @@ def prune(path: Path | None, model: str | None, before: datetime | None, failed:
     """Delete answers. Returns how many."""
     with Store(_existing(path)) as store:
         return store.prune(model, before.replace(tzinfo=UTC).timestamp() if before else None, failed)
+
+
+def compact(path: Path | None, progress: Progress) -> tuple[int, int]:
+    """Compress all answers. Returns the store's bytes before and after."""
+    path = _existing(path)
+    before = _size(path)
+    with Store(path) as store, progress.bar("compact", store.count()) as bar:
+        store.compact(bar.advance)
+    return before, _size(path)
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists())
 
 
 def forget_batches(path: Path | None) -> int:

@@ -34,6 +34,11 @@ def _shortened(data: bytes) -> bytes:
     return zlib.compress(data, 1) if len(data) >= LONG else data
 
 
+def squeezed(packed: bytes) -> bytes:
+    """What was packed, compressed even where it is short, unless that makes it no shorter."""
+    return min(zlib.compress(packed, 6), packed, key=len) if packed[:1] == b"{" else packed
+
+
 def unpacked(packed: bytes) -> Json:
     """What was packed.
 

@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,11 +34,13 @@ from understudy.teachers import claims, ledger
 from understudy.teachers.claims import KEY_BYTES, Claims
 from understudy.teachers.database import Database
 from understudy.teachers.ledger import Cost, Ledger
-from understudy.teachers.packing import packed, packed_around, unpacked, without_text
+from understudy.teachers.packing import packed, packed_around, squeezed, unpacked, without_text
 from understudy.teachers.quick_json import dumps
 
 SCHEMA = 1
 """Of the file and of the keys. A new one must go on finding the answers of the old ones."""
+CHUNK = 1000
+"""Answers that are compacted in one transaction."""
 _MOST_KEYS = 10_000
 """In one statement: SQLite takes 32,766 values."""
 _ordered = json.JSONEncoder(sort_keys=True).encode
@@ -324,9 +326,38 @@ class Store(Database):
             ).rowcount
 
         [count] = self.transact([delete])
+        self._give_back_room()
+        return count
+
+    def compact(self, done: Callable[[int], object] = lambda rows: None) -> None:
+        """Compress the short answers, too, `CHUNK` at a time, and give back the room. `done` is told how many each time.
+
+        Stopped half-way, it goes on with the next call.
+        """
+        query = f"SELECT id, said, row FROM answers WHERE id > ? ORDER BY id LIMIT {CHUNK}"
+
+        def squeeze() -> list[int]:
+            rows = self.execute(query, (last,)).fetchall()
+            changed = [(squeezed(said), squeezed(row), id) for id, said, row in rows]
+            self.executemany("UPDATE answers SET said = ?, row = ? WHERE id = ?", changed)
+            return [id for id, *_ in rows]
+
+        last = 0
+        while ids := self.transact([squeeze])[0]:
+            done(len(ids))
+            last = ids[-1]
+        self._give_back_room()
+
+    def _give_back_room(self) -> None:
         with self.reading():
             self.execute("VACUUM")
-        return count
+            self.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # VACUUM writes into the log
+
+    def count(self) -> int:
+        """How many answers there are, with what failed."""
+        with self.reading():
+            [(count,)] = self.execute("SELECT count(*) FROM answers")
+        return int(count)
 
 
 def _row(request: Exact, answer: Answer, max_tokens: int, question: str, asked: float) -> tuple[object, ...]:
