@@ -8,9 +8,11 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understudy.teachers.handed_over import HandedOver
 from understudy.teachers.ledger import Cost
 from understudy.teachers.store import Store
 
@@ -55,33 +57,35 @@ def test_a_run_is_one_however_many_processes_asked_for_it(tmp_path: Path) -> Non
         assert last.execute("SELECT min(requests), count(*) FROM costs").fetchone() == (1, 3 * 2 * 2)  # no empty rows
 
 
-def test_an_older_store_keeps_its_ledger_and_its_batches(tmp_path: Path) -> None:
-    """There a row stood for each request, and one for each claim."""
-    with Store(tmp_path / "s"):
-        pass
+OLD = """
+    CREATE TABLE attempts (id INTEGER PRIMARY KEY, run TEXT NOT NULL, owner TEXT NOT NULL, samples INTEGER NOT NULL,
+        state TEXT NOT NULL, tokens INTEGER NOT NULL, picodollars TEXT NOT NULL);
+    CREATE INDEX runs_attempts ON attempts (run);
+    CREATE TABLE claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO claims VALUES (x'00', 'gone', 'r');
+    INSERT INTO attempts VALUES (1, 'r', 'gone', 1, 'settled', 40, '7'), (4, 'r', 'gone', 2, 'settled', 2, '0'),
+        (5, 'r', 'gone', 1, 'unknown', 100, '9'), (7, 'r', 'a batch', 9, 'sent', 1000, '100');
+    INSERT INTO batches VALUES ('a batch', 'e', 'r', 7, 'gone', 1.0, '', '');
+"""
+"""What an older understudy leaves: there a row stood for each request, and one for each claim."""
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["old alone", "old and new in turn"])
+def test_an_older_store_keeps_its_ledger_and_its_batches(tmp_path: Path, used: bool) -> None:
+    with Store(tmp_path / "s") as store:
+        store.transact([lambda: store.ledger.sent("r", [Cost(10, 1)] if used else [])])
+    more = Cost(10, 1) if used else Cost()
     with closing(sqlite3.connect(tmp_path / "s")) as old:
-        old.executescript(
-            """
-            DROP TABLE costs;
-            DROP TABLE claimed;
-            CREATE TABLE attempts (id INTEGER PRIMARY KEY, run TEXT NOT NULL, owner TEXT NOT NULL,
-                samples INTEGER NOT NULL, state TEXT NOT NULL, tokens INTEGER NOT NULL, picodollars TEXT NOT NULL);
-            CREATE INDEX runs_attempts ON attempts (run);
-            CREATE TABLE claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL) WITHOUT ROWID;
-            INSERT INTO claims VALUES (x'00', 'gone', 'r');
-            INSERT INTO attempts VALUES (3, 'r', 'gone', 1, 'settled', 40, '7'), (4, 'r', 'gone', 2, 'settled', 2, '0'),
-                (5, 'r', 'gone', 1, 'unknown', 100, '9'), (7, 'r', 'a batch', 9, 'sent', 1000, '100');
-            INSERT INTO batches VALUES ('a batch', 'e', 'r', 7, 'gone', 1.0, '', '');
-            """
-        )
+        old.executescript(OLD if used else f"DROP TABLE costs; DROP TABLE claimed; {OLD}")
     for _ in range(2):
         with Store(tmp_path / "s") as store:
-            assert store.ledger.spent("r") == Cost(1142, 116)
-            assert store.ledger.requests("r") == {"settled": 2, "unknown": 1, "sent": 1}
+            assert store.ledger.spent("r") == Cost(1142, 116).plus(more)
+            assert store.ledger.requests("r") == {"settled": 2, "unknown": 1 + used, "sent": 1}
             assert store.ledger.unpriced("r") == 2
             assert store.lost("r") == 0
     with Store(tmp_path / "s") as store:
-        store.transact([lambda: store.ledger.lower(7, Cost(900, 90))])
-        assert store.ledger.spent("r") == Cost(242, 26)
+        [batch] = HandedOver(store).of("e")
+        store.transact([lambda: store.ledger.lower(batch.attempt, Cost(900, 90))])
+        assert store.ledger.spent("r") == Cost(242, 26).plus(more)
         assert store.forget_batches() == 1
-        assert store.ledger.requests("r") == {"settled": 2, "unknown": 2}
+        assert store.ledger.requests("r") == {"settled": 2, "unknown": 2 + used}

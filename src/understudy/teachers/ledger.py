@@ -67,11 +67,17 @@ class Ledger:
             database.transact([self._take_over])
 
     def _take_over(self) -> None:
-        if self._database.execute(_OLD).fetchone():  # another process may have been faster
-            self._database.execute(
-                "INSERT INTO costs SELECT id, run, owner, state, 1, tokens, picodollars FROM attempts"
-            )
-            self._database.execute("DROP TABLE attempts")
+        """Count what an older understudy wrote, which may still be in use beside this one."""
+        execute = self._database.execute
+        if not execute(_OLD).fetchone():  # another process was faster
+            return
+        batches = {attempt: name for name, attempt in execute("SELECT name, attempt FROM batches")}
+        found = execute("SELECT id, run, owner, state, tokens, picodollars FROM attempts").fetchall()
+        for id, run, owner, state, tokens, money in found:
+            number = execute(_INSERT, (run, owner, state, 1, tokens, money)).lastrowid
+            if batches.get(id) == owner:
+                execute("UPDATE batches SET attempt = ? WHERE name = ?", (number, owner))
+        execute("DROP TABLE attempts")
 
     def _forget(self) -> None:
         """What is on disk may be something else than what is remembered."""
