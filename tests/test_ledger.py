@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +54,32 @@ def test_a_run_is_one_however_many_processes_asked_for_it(tmp_path: Path) -> Non
     with Store(tmp_path / "s") as last:
         assert last.ledger.spent("r") == Cost(total, 3 * 3 * 10)
         assert last.ledger.requests("r") == {"settled": 9, "unknown": 9}
-        assert last.execute("SELECT min(requests), count(*) FROM costs").fetchone() == (1, 3 * 2 * 2)  # no empty rows
+
+
+def test_what_could_not_be_committed_is_not_counted() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with Store(None) as store:
+        store.transact([lambda: store.ledger.sent("r", [Cost(100, 5)])])
+        with suppress(ZeroDivisionError):
+            store.transact([lambda: store.ledger.sent("r", [Cost(7, 7)]), fail])
+        with suppress(ZeroDivisionError):
+            store.transact([lambda: store.ledger.ended("r", [(Cost(100, 5), None)]), fail])
+        store.transact([lambda: store.ledger.sent("r", [Cost(20, 1)])])
+        assert store.ledger.spent("r") == Cost(120, 6)
+        store.transact([lambda: store.ledger.ended("r", [(Cost(20, 1), None)])])
+        assert store.ledger.spent("r") == Cost(120, 6)
+        assert store.ledger.requests("r") == {"sent": 1, "unknown": 1}
+
+
+def test_a_process_that_has_ended_leaves_no_empty_rows(tmp_path: Path) -> None:
+    for _ in range(3):
+        with Store(tmp_path / "s") as store:
+            store.transact([partial(store.ledger.sent, "r", [Cost(9, 0)])])
+            store.transact([partial(store.ledger.ended, "r", [(Cost(9, 0), Cost(1, 0))])])
+    with Store(tmp_path / "s") as store:
+        assert store.execute("SELECT state, requests FROM costs").fetchall() == [("settled", 1)] * 3
 
 
 OLD = """
