@@ -1,6 +1,6 @@
 """How fast teachers are asked, and how fast stored answers come back, against the libraries of others.
 
-    python benchmarks/teacher.py [--quick] [--json FILE] [--venv FOLDER]
+    python benchmarks/teacher.py [--quick] [--ours] [--beside CHECKOUT] [--json FILE] [--venv FOLDER]
 
     client                                       requests/s   of ideal   of bare loop   CPU ms each   peak MiB
     pyreqwest, bare loop                              2,377       93 %          1.000          0.16         86
@@ -15,7 +15,8 @@ this machine's, the ratios travel. `CPU ms each` is what the client's process us
 
 `ours` is how `generate` asks: `Driver.each`, the store and the client. Peers are installed into venvs of their own
 (`--venv`); with `--quick`, fewer requests are asked, and only those peers that are there already. One that cannot be had is
-named with the reason.
+named with the reason. With `--ours`, only the bare loop and ours are asked, in two minutes; with `--beside`, ours of another
+checkout takes its turns, too.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ NAMES = {
     "aiohttp": "aiohttp, bare loop",
     "openai": "openai SDK, AsyncOpenAI and a semaphore",
     "curator": "bespokelabs-curator, openai backend",
+    "beside": "ours of the other checkout, on disk",
 }
+OURS = ("pyreqwest", "understudy", "understudy_stored", "beside")
 IDEAL = 512 / 0.2
 INSTALL_S = 600
 HERE = Path(__file__).parent
@@ -78,15 +81,17 @@ def install(venv: Path, pins: tuple[str, ...], only_look: bool) -> str:
     return ""
 
 
-def ask(python: str, *arguments: object) -> dict[str, float]:
-    """What an asker in a process of its own has measured.
+def ask(python: str, *arguments: object, checkout: Path | None = None) -> dict[str, float]:
+    """What an asker in a process of its own has measured; with `checkout`, that one's asker.
 
     Raises:
         RuntimeError: it failed; says with what.
     """
     with tempfile.TemporaryDirectory() as folder:
-        command = [python, str(HERE / "peers" / "asker.py"), *map(str, arguments), folder]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        here = HERE if checkout is None else checkout / "benchmarks"
+        path = {} if checkout is None else {"PYTHONPATH": str(checkout / "src")}
+        command = [python, str(here / "peers" / "asker.py"), *map(str, arguments), folder]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **path})
     if ended.returncode:
         raise RuntimeError((ended.stderr.strip().splitlines() or ["no reason given"])[-1][:200])
     found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
@@ -96,6 +101,8 @@ def ask(python: str, *arguments: object) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="The speed of asking a teacher, and of others' clients.")
     parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--ours", action="store_true", help="without the peers and the replay")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout of this project")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument(
         "--venv",
@@ -107,7 +114,8 @@ def main() -> None:
     first, count, rounds, stored = (1000, 2048, 1, 10_000) if options.quick else (2000, 10_240, 5, 100_000)
     client, server = sorted(os.sched_getaffinity(0))[:2]
     pythons, missing = {}, {}
-    for way in NAMES:
+    ways = [way for way in NAMES if (not options.ours or way in OURS) and (way != "beside" or options.beside)]
+    for way in ways:
         venv = options.venv / way
         if why := install(venv, PEERS[way], options.quick) if way in PEERS else "":
             missing[way] = why
@@ -118,7 +126,10 @@ def main() -> None:
         for _ in range(rounds):
             for way, python in pythons.items():
                 try:
-                    measured[way].append(ask(python, way, client, port, first, count))
+                    other = way == "beside"
+                    asked = "understudy_stored" if other else way
+                    found = ask(python, asked, client, port, first, count, checkout=options.beside if other else None)
+                    measured[way].append(found)
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     missing[way] = str(error)
     table = {way: _row(found, count) for way, found in measured.items() if way not in missing}
@@ -134,14 +145,15 @@ def main() -> None:
         )
     for way, why in missing.items():
         print(f"{NAMES[way]:<42}not measured: {why}")
-    found = ask(sys.executable, "replay", client, 0, 0, stored)
-    print(
-        f"\n{stored:,} stored answers: {stored / found['recall_s']:,.0f}/s written down in order, "
-        f"{stored / found['ask_again_s']:,.0f}/s asked for again; "
-        f"{found['begin_mib']:.1f} MiB after a tenth, {found['end_mib']:.1f} MiB at the end"
-    )
+    replayed = {} if options.ours else ask(sys.executable, "replay", client, 0, 0, stored)
+    if replayed:
+        print(
+            f"\n{stored:,} stored answers: {stored / replayed['recall_s']:,.0f}/s written down in order, "
+            f"{stored / replayed['ask_again_s']:,.0f}/s asked for again; "
+            f"{replayed['begin_mib']:.1f} MiB after a tenth, {replayed['end_mib']:.1f} MiB at the end"
+        )
     if options.json:
-        report = {"ideal": IDEAL, "clients": table, "not_measured": missing, "stored": stored, "replay": found}
+        report = {"ideal": IDEAL, "clients": table, "not_measured": missing, "stored": stored, "replay": replayed}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
