@@ -22,10 +22,8 @@ from understudy.progress import Progress
 from understudy.records import Json
 from understudy.tasks.tables import rows as rows_of
 from understudy.teachers.salvage import stored_rows
-from understudy.teachers.store import Store, default_path
+from understudy.teachers.store import CHUNK, Store, default_path
 
-CHUNK = 1000
-"""Rows that are read or written together."""
 _OBJECTS = ("request", "reply")
 """Columns that Parquet keeps as JSON text."""
 

@@ -26,7 +26,6 @@ CREATE INDEX IF NOT EXISTS costs_of_run ON costs (run);
 """
 _OLD = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'attempts'"
 """Stores once had a row for each request."""
-_INSERT = "INSERT INTO costs (run, owner, state, requests, tokens, picodollars) VALUES (?, ?, ?, ?, ?, ?)"
 
 State: TypeAlias = Literal["sent", "settled", "unknown"]
 
@@ -74,7 +73,7 @@ class Ledger:
         batches = {attempt: name for name, attempt in execute("SELECT name, attempt FROM batches")}
         found = execute("SELECT id, run, owner, state, tokens, picodollars FROM attempts").fetchall()
         for id, run, owner, state, tokens, money in found:
-            number = execute(_INSERT, (run, owner, state, 1, tokens, money)).lastrowid
+            number = self._insert(run, owner, state, 1, Cost(tokens, int(money)))
             if batches.get(id) == owner:
                 execute("UPDATE batches SET attempt = ? WHERE name = ?", (number, owner))
         execute("DROP TABLE attempts")
@@ -93,10 +92,17 @@ class Ledger:
             }
         row = self._rows.get((run, state, free))
         if row is None:
-            number = self._database.execute(_INSERT, (run, self._database.owner, state, 0, 0, "0")).lastrowid
-            assert number is not None
-            row = self._rows[run, state, free] = _Row(number)
+            row = self._rows[run, state, free] = _Row(self._insert(run, self._database.owner, state, 0, Cost()))
         return row
+
+    def _insert(self, run: str, owner: str, state: State, requests: int, cost: Cost) -> int:
+        """A new row. Returns its number."""
+        number = self._database.execute(
+            "INSERT INTO costs (run, owner, state, requests, tokens, picodollars) VALUES (?, ?, ?, ?, ?, ?)",
+            (run, owner, state, requests, cost.tokens, str(cost.picodollars)),
+        ).lastrowid
+        assert number is not None
+        return number
 
     def _add(self, run: str, state: State, costs: Sequence[Cost], sign: int = 1) -> None:
         """Add requests to what this process has in a state, or take them off."""
@@ -125,9 +131,7 @@ class Ledger:
 
     def hand_over(self, run: str, batch: str, most: Cost) -> int:
         """Note a batch before it is sent, with what it may cost at most. Returns the number of its row."""
-        number = self._database.execute(_INSERT, (run, batch, "sent", 1, most.tokens, str(most.picodollars))).lastrowid
-        assert number is not None
-        return number
+        return self._insert(run, batch, "sent", 1, most)
 
     def lower(self, batch: int, less: Cost) -> None:
         """A batch costs `less` than it might have, by the number of its row."""

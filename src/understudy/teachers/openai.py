@@ -291,12 +291,12 @@ class Endpoint:
         if not choices:
             raise Malformed("no choices in the reply")
         many, answers = len(choices) > 1, []
-        shares = _shares(written, [len(text) for text, _, _ in choices]) if many else (_whole(written),)
-        billed = _whole(prompt)
+        shares = _shares(written, [len(text) for text, _, _ in choices])
+        billed = prompt if isinstance(prompt, int) else None
         for i, (text, finish, reason) in enumerate(choices):
             completion = Completion(_cut(ask, text), finish, model, billed, shares[i], reason)
             answers.append(Answer(completion, {**data, "choices": [data["choices"][i]]} if many else data))
-            billed = billed and 0
+            billed = billed and 0  # the others' prompt is the same one
         if isinstance(prompt, int) and isinstance(written, int):
             return Reply(answers, self._cost(prompt, written))
         return Reply(answers)
@@ -326,14 +326,12 @@ def _cut(ask: Ask, text: str) -> str:
     return text
 
 
-def _whole(count: Any) -> int | None:
-    return count if isinstance(count, int) else None
-
-
 def _shares(total: Any, lengths: list[int]) -> list[int | None]:
     """`total` shared out in proportion to `lengths`, in whole numbers that add up to it; None each if it is no number."""
     if not isinstance(total, int):
         return [None] * len(lengths)
+    if len(lengths) == 1:
+        return [total]
     whole = sum(lengths) or 1
     ends = [total * sum(lengths[: i + 1]) // whole for i in range(len(lengths))]
     ends[-1] = total

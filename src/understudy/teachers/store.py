@@ -40,7 +40,7 @@ from understudy.teachers.quick_json import dumps
 SCHEMA = 1
 """Of the file and of the keys. A new one must go on finding the answers of the old ones."""
 CHUNK = 1000
-"""Answers that are compacted in one transaction."""
+"""Answers that are read or written together by whatever goes through all of them."""
 _MOST_KEYS = 10_000
 """In one statement: SQLite takes 32,766 values."""
 _ordered = json.JSONEncoder(sort_keys=True).encode
